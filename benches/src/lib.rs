@@ -1,0 +1,1 @@
+//! benches: see the crate's description.

@@ -1,0 +1,1 @@
+//! loom-tests: see the crate's description.

@@ -1,0 +1,1 @@
+//! macros: see the crate's description.

@@ -1,0 +1,1 @@
+//! process: see the crate's description.

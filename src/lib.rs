@@ -1,0 +1,1 @@
+//! Loxley: asyncio for Rust, on every core.

@@ -1,0 +1,75 @@
+//! The cooperative budget: refilled for every poll of a task, spent by leaves, so that a task whose leaves are always
+//! ready still lets others run.
+//!
+//! A leaf that finds the budget spent wakes itself and returns `Pending`; the task goes to the back of its queue.
+
+use super::RECORD;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// How many leaf operations one poll of a task may complete before it must let others run.
+pub const POLL_BUDGET: u32 = 128;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget(Option<u32>);
+
+impl Budget {
+    pub(super) const fn unlimited() -> Self {
+        Self(None)
+    }
+
+    pub(super) const fn full() -> Self {
+        Self(Some(POLL_BUDGET))
+    }
+}
+
+/// Spends one unit of the budget: `Pending`, with the task woken, when it is used up.
+///
+/// A leaf calls this first, and once per operation that it completes.
+#[inline]
+pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
+    RECORD.with(|record| match record.budget.get().0 {
+        None => Poll::Ready(()),
+        Some(0) => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Some(left) => {
+            record.budget.set(Budget(Some(left - 1)));
+            Poll::Ready(())
+        }
+    })
+}
+
+/// Whether a leaf may still complete an operation in this poll.
+#[must_use]
+pub fn has_budget_remaining() -> bool {
+    RECORD.with(|record| record.budget.get().0 != Some(0))
+}
+
+/// Polls `future` without a budget: for code that brings its own fairness.
+pub fn unconstrained<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    Unconstrained {
+        future: Box::pin(future),
+    }
+}
+
+struct Unconstrained<F> {
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Unconstrained<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        struct Restore(Budget);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                RECORD.with(|record| record.budget.set(self.0));
+            }
+        }
+        let _restore = Restore(RECORD.with(|record| record.budget.replace(Budget::unlimited())));
+        self.future.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,87 @@
+//! The shim: the only place that names loom, shuttle, parking_lot, crossbeam-utils or the standard atomics.
+//!
+//! Every protocol between threads is written against these names, so the code that ships is the code that is checked:
+//!
+//! | flavour | chosen by | what it gives |
+//! |---|---|---|
+//! | real | default | std atomics, parking_lot locks, std threads |
+//! | loom | `--cfg loom` | every interleaving and every value a weak load may see, for a few threads |
+//! | shuttle | `--cfg shuttle` | random replayable schedules, for many threads; all accesses sequentially consistent |
+//!
+//! Plain `SeqCst` accesses are not used anywhere: loom cannot judge them. `fence(SeqCst)` is, and loom models it.
+//!
+//! This is not public API: other crates of the workspace reach it through a hidden module.
+
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    reason = "a hidden mirror of well-known names"
+)]
+
+pub mod cell;
+pub mod lock;
+pub mod thread;
+
+/// Atomic types and fences.
+pub mod atomic {
+    #[cfg(loom)]
+    pub use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    #[cfg(shuttle)]
+    pub use shuttle::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    #[cfg(not(any(loom, shuttle)))]
+    pub use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+#[cfg(loom)]
+pub use loom::sync::Arc;
+#[cfg(not(loom))]
+pub use std::sync::Arc;
+
+pub use crossbeam_utils::{Backoff, CachePadded};
+
+/// Says to the processor, or to the model, that this thread is waiting for another one.
+#[inline]
+pub fn spin_loop() {
+    #[cfg(loom)]
+    loom::thread::yield_now();
+    #[cfg(shuttle)]
+    shuttle::thread::yield_now();
+    #[cfg(not(any(loom, shuttle)))]
+    std::hint::spin_loop();
+}
+
+/// Runs `f` as a model: every interleaving under loom, many random schedules under shuttle, once otherwise.
+///
+/// The last form is what keeps the models compiling and honest in an ordinary `cargo test`.
+pub fn model<F: Fn() + Send + Sync + 'static>(f: F) {
+    model_bounded(3, f);
+}
+
+/// [`model`] with another limit on the preemptions loom explores in one execution.
+///
+/// Bound 1 has been seen to miss real lost wake-ups, hence the assertion.
+///
+/// # Panics
+///
+/// If `preemptions` is less than 2.
+pub fn model_bounded<F: Fn() + Send + Sync + 'static>(preemptions: usize, f: F) {
+    assert!(preemptions >= 2, "bound 1 misses real lost wake-ups");
+    #[cfg(loom)]
+    {
+        let mut builder = loom::model::Builder::new();
+        if builder.preemption_bound.is_none() {
+            builder.preemption_bound = Some(preemptions);
+        }
+        builder.check(f);
+    }
+    #[cfg(shuttle)]
+    shuttle::check_random(f, 2_000);
+    #[cfg(not(any(loom, shuttle)))]
+    f();
+}

@@ -1,0 +1,125 @@
+//! Wakers collected under a lock and called after it.
+//!
+//! A waker is user code: it may run anything, take any lock and panic. Whoever finds wakers under one of our locks moves
+//! them into a batch, releases the lock, and only then calls [`WakeBatch::wake_all`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::Waker;
+
+/// How many wakers one batch holds: enough to make the lock round-trips cheap, small enough for the stack.
+const CAPACITY: usize = 32;
+
+/// A bounded collection of wakers that must be called outside every lock.
+#[derive(Debug)]
+pub struct WakeBatch {
+    wakers: [Option<Waker>; CAPACITY],
+    len: usize,
+}
+
+impl Default for WakeBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WakeBatch {
+    /// An empty batch.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            wakers: [const { None }; CAPACITY],
+            len: 0,
+        }
+    }
+
+    /// Whether another waker fits. When not: release the lock, call [`wake_all`](Self::wake_all), come back.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.len < CAPACITY
+    }
+
+    /// Whether nothing is waiting to be woken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a waker.
+    ///
+    /// # Panics
+    ///
+    /// If the batch is full; ask [`has_room`](Self::has_room) first.
+    pub fn push(&mut self, waker: Waker) {
+        assert!(self.has_room(), "a full WakeBatch must be woken first");
+        self.wakers[self.len] = Some(waker);
+        self.len += 1;
+    }
+
+    /// Calls every collected waker in the order they were pushed. Call it with no lock held.
+    ///
+    /// # Panics
+    ///
+    /// If a waker panics, the others are still called, then the first panic goes on.
+    pub fn wake_all(&mut self) {
+        let mut first_panic = None;
+        for slot in &mut self.wakers[..self.len] {
+            let Some(waker) = slot.take() else { continue };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                first_panic.get_or_insert(panic);
+            }
+        }
+        self.len = 0;
+        if let Some(panic) = first_panic {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for WakeBatch {
+    /// A batch dropped in unwinding still owes its wake-ups.
+    fn drop(&mut self) {
+        if !self.is_empty() {
+            self.wake_all();
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    struct Counting(AtomicUsize, bool);
+
+    impl Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.1, "this waker panics");
+        }
+    }
+
+    #[test]
+    fn a_panicking_waker_does_not_rob_the_others_of_their_wake_up() {
+        let calm = Arc::new(Counting(AtomicUsize::new(0), false));
+        let angry = Arc::new(Counting(AtomicUsize::new(0), true));
+        let mut batch = WakeBatch::new();
+        batch.push(angry.clone().into());
+        batch.push(calm.clone().into());
+        let panic = catch_unwind(AssertUnwindSafe(|| batch.wake_all()));
+        assert!(panic.is_err());
+        assert_eq!(calm.0.load(Ordering::Relaxed), 1);
+        assert_eq!(angry.0.load(Ordering::Relaxed), 1);
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn a_dropped_batch_still_wakes() {
+        let calm = Arc::new(Counting(AtomicUsize::new(0), false));
+        let mut batch = WakeBatch::new();
+        batch.push(calm.clone().into());
+        drop(batch);
+        assert_eq!(calm.0.load(Ordering::Relaxed), 1);
+    }
+}
