@@ -7,7 +7,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod ambient;
+pub mod error;
 pub mod wait;
+
+pub use error::CancelledError;
 
 #[doc(hidden)]
 pub mod prim;

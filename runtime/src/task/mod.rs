@@ -1,0 +1,50 @@
+//! ONE TASK: a future, who may poll it, and who hears what became of it.
+//!
+//! A task is one heap cell (`cell.rs`) with one atomic word (`state.rs`) that says who owns which part of it. The right to
+//! poll is a value, [`Scheduled`], and there is at most one of it. `run.rs` turns it into one poll; `waker.rs` makes it
+//! again; `join.rs` and `cancel.rs` are what user code holds. This room knows no queue, no worker and no clock: it knows
+//! [`Schedule`] and nothing above it.
+//!
+//! # Who keeps what alive
+//!
+//! The runtime's reference keeps a cell alive until T9. The cell keeps a plain pointer to its scheduler: it is followed only
+//! by whoever holds the task's right to poll or *running*, and a scheduler does not go before its tasks are complete.
+
+mod cancel;
+mod cell;
+mod join;
+mod raw;
+mod registry;
+mod run;
+mod slot;
+mod state;
+mod unhandled;
+mod waker;
+
+pub use crate::id::TaskId;
+pub use cell::Place;
+pub use join::{Panic, Task, TaskError, TaskRef};
+pub use raw::{Scheduled, Turn};
+pub(crate) use registry::{Registry, Roster};
+pub(crate) use run::current_task;
+pub(crate) use slot::Slot;
+pub use unhandled::{Reporter, UnhandledError};
+pub(crate) use join::{spawn, spawn_unchecked};
+
+use join::{Failure, panic_message};
+use std::sync::Arc;
+
+/// Who runs a task: the one thing a task knows about the world above it.
+pub trait Schedule: Send + Sync + 'static {
+    /// Puts a task that was woken or asked to stop into a queue. Called on any thread, with no lock of ours held.
+    ///
+    /// Once the task is where another thread can take it, that thread may complete it and the runtime may go: a caller that
+    /// is not one of the scheduler's own threads clones the `Arc` first.
+    fn schedule(self: &Arc<Self>, task: Scheduled);
+
+    /// Takes a task off the registry; called once, right before T9, on the thread that polled it.
+    fn leave(&self, place: Place);
+
+    /// Whom to tell about failures nobody awaits.
+    fn reporter(&self) -> Reporter;
+}
