@@ -1,0 +1,3 @@
+//! Waiting for the world.
+
+pub(crate) mod timers;
