@@ -1,3 +1,196 @@
-//! Waiting for the world.
+//! Waiting for the world: sockets, descriptors, signals and the next deadline, in one system call.
+//!
+//! One thread at a time holds the [`Driver`] and calls [`Driver::turn`]: it waits, then reports every event to the
+//! readiness of its source (R2 in `readiness.rs`) and wakes whoever waited for it. Everybody else holds a
+//! [`DriverHandle`]: to register sources, to end a wait ([`DriverHandle::unpark`]), to shut down.
+//!
+//! The driver only ever sees [`std::task::Waker`]: it knows neither tasks nor the scheduler, and it fires no timers itself:
+//! the scheduler tells it how long to wait and looks at the wheel afterwards.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `readiness.rs` | one source's word and its waiters, edges R1–R6 |
+//! | `slab.rs` | token ↔ source |
+//! | `registration.rs` | what a socket holds |
+//! | `reactor.rs` | the only file naming `mio::Poll` and `mio::Waker` |
+//! | `linux.rs`, `portable.rs` | the alarm clock of the reactor: timerfd, or the wait's own limit |
+//! | `modeled.rs` | the same without an operating system, for models |
+//! | `signals.rs` | signal → socket pair → reactor |
+//!
+//! **Access.** `Driver` is owned by whoever turns it (the scheduler keeps it behind a lock it only tries). `Shared` is
+//! reached by everybody: the slab by its own rules, `unparked` by the two edges below.
+//!
+//! **Unpark.** `unpark` raises the flag and, if it was down, writes to the operating system's wake-up descriptor. A turn
+//! that sees that event lowers the flag, then returns. An unpark that finds the flag raised may skip the write: the event
+//! of the one that raised it is still to be seen, by this turn or the next, and the turn's exchange on the flag comes
+//! after the unpark's, so what was done before the unpark is visible after the turn.
 
+use std::io;
+use std::time::{Duration, Instant};
+
+use loxley_sync::prim::Arc;
+use loxley_sync::prim::atomic::{AtomicBool, Ordering};
+use loxley_sync::wait::WakeBatch;
+
+pub(crate) mod readiness;
+pub(crate) mod registration;
+pub(crate) mod signals;
+pub(crate) mod slab;
 pub(crate) mod timers;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(not(any(loom, shuttle)))]
+#[path = "linux.rs"]
+mod platform;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(any(loom, shuttle)))]
+#[path = "portable.rs"]
+mod platform;
+
+#[cfg(any(loom, shuttle))]
+#[path = "modeled.rs"]
+mod reactor;
+#[cfg(not(any(loom, shuttle)))]
+mod reactor;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
+
+use reactor::{Happened, Reactor, Remote};
+use slab::{Key, Refused, Slab};
+
+/// How long a turn may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: report what is there.
+    No,
+    /// At most this long, exact below a millisecond; zero is [`Wait::No`].
+    For(Duration),
+    /// At most until `deadline`, as seen from `now`, a fresh reading of the clock.
+    ///
+    /// Cheaper than [`Wait::For`] for a deadline that was waited for before: the alarm is not set again. A turn may also
+    /// end early, at an earlier deadline of an earlier turn.
+    Until {
+        /// When to stop waiting.
+        deadline: Instant,
+        /// What time it is.
+        now: Instant,
+    },
+    /// Until something happens.
+    Forever,
+}
+
+/// What a turn of the driver saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Events of sources, stale ones included.
+    pub events: usize,
+    /// Whether somebody called [`DriverHandle::unpark`].
+    pub unparked: bool,
+    /// Whether the deadline of this or an earlier turn has passed.
+    pub alarm: bool,
+}
+
+/// What the one thread holds that waits. See the module.
+#[derive(Debug)]
+pub struct Driver {
+    reactor: Reactor,
+    shared: Arc<Shared>,
+}
+
+/// What everybody else holds. See the module.
+#[derive(Clone, Debug)]
+pub struct DriverHandle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    remote: Remote,
+    slab: Slab,
+    unparked: AtomicBool,
+}
+
+impl Driver {
+    /// A driver that takes at most `events_max` events from the operating system per turn.
+    ///
+    /// # Errors
+    ///
+    /// If the process or the machine has no descriptor left for it, or the limit of its user is reached.
+    pub fn new(events_max: usize) -> io::Result<(Self, DriverHandle)> {
+        let (reactor, remote) = Reactor::new(events_max)?;
+        let shared = Arc::new(Shared {
+            remote,
+            slab: Slab::new(),
+            unparked: AtomicBool::new(false),
+        });
+        let handle = DriverHandle(shared.clone());
+        Ok((Self { reactor, shared }, handle))
+    }
+
+    /// Waits as told, then reports what happened. Wakers are called here when `batch` is full; what is left in it is the
+    /// caller's to wake. A wait that a signal interrupts is a turn without events.
+    ///
+    /// Call it with no lock held that a waker may want.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses to wait, which says that one of the driver's descriptors was closed behind its back.
+    pub fn turn(&mut self, wait: Wait, batch: &mut WakeBatch) -> io::Result<Turn> {
+        self.shared.slab.age();
+        self.reactor.wait(wait)?;
+        let mut turn = Turn::default();
+        let shared = &self.shared;
+        self.reactor.for_each(|happened| match happened {
+            Happened::Unparked => {
+                // ordering: AcqRel. Sees what was done before every `unpark` that found the flag up (see **Unpark**).
+                shared.unparked.swap(false, Ordering::AcqRel);
+                turn.unparked = true;
+            }
+            Happened::Alarm => turn.alarm = true,
+            Happened::Event { token, bits } => {
+                shared.slab.report(token, bits, batch);
+                turn.events += 1;
+            }
+        });
+        Ok(turn)
+    }
+}
+
+impl DriverHandle {
+    /// Ends the wait that is going on, or else the next one. From any thread; unparks in a row cost one system call.
+    ///
+    /// # Panics
+    ///
+    /// If the wake-up descriptor was closed behind the driver's back.
+    pub fn unpark(&self) {
+        // ordering: AcqRel, pairs with the exchange in `turn`: what was done before is seen after that turn.
+        if !self.0.unparked.swap(true, Ordering::AcqRel) {
+            self.0
+                .remote
+                .wake()
+                .expect("nobody but the driver closes its wake-up descriptor");
+        }
+    }
+
+    /// R6 on every source: whoever waits is woken and gets an error, and so does every later registration.
+    pub fn shutdown(&self) {
+        self.0.slab.shut_down();
+    }
+
+    /// How many sources are registered now.
+    #[must_use]
+    pub fn registered(&self) -> usize {
+        self.0.slab.live()
+    }
+
+    fn open(&self, readable: bool, writable: bool) -> Result<Key, Refused> {
+        self.0.slab.open(readable, writable)
+    }
+
+    fn remote(&self) -> &Remote {
+        &self.0.remote
+    }
+
+    fn slab(&self) -> &Slab {
+        &self.0.slab
+    }
+}

@@ -1,0 +1,454 @@
+//! What a socket holds: its place in the driver, and the two ways of waiting for it.
+//!
+//! Called by `io`, `process` and outsiders through `lowlevel`, and by `signals.rs`. A registration never owns its
+//! descriptor and never reads or writes it: operations come in as closures.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use loxley_sync::ambient::{WaitKind, poll_budget, wait_reason};
+use loxley_sync::prim::atomic::{AtomicU32, Ordering};
+
+use super::DriverHandle;
+use super::readiness::{Cleared, Direction, ReadyEvent, ShutDown, WaiterId};
+use super::slab::{Key, Refused, SOURCES_MAX};
+
+/// Which events a registration asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Interest {
+    /// Readable, and the end of the peer's half.
+    Read,
+    /// Writable, and the end of ours.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// How far an operation got; the answer of a closure given to [`Registration::poll_attempt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt<T> {
+    /// Done, and trying again at once may succeed.
+    More(T),
+    /// Done, and the descriptor has nothing left (a read or write that did less than it was asked for): the next
+    /// operation waits for an event and saves a system call that would only be refused.
+    Drained(T),
+}
+
+/// A descriptor known to the driver of a runtime.
+///
+/// Operations are tried first and wait when they would block. A new registration counts as ready in both directions until
+/// an operation would block, so the first operation never waits for the driver.
+///
+/// The descriptor must outlive the registration: drop the registration first, or deregistering may hit another descriptor
+/// that got the same number. `loxley_io::Registered` keeps both in the right order.
+///
+/// # Fairness
+///
+/// Any number of futures may wait in one direction, each with its own [`async_io`](Self::async_io); an event wakes them
+/// all and the first to try wins. The poll functions share one place per direction: there the last caller is woken.
+pub struct Registration {
+    driver: DriverHandle,
+    key: Key,
+    fd: RawFd,
+    next_waiter: AtomicU32,
+}
+
+impl Registration {
+    /// Registers `fd` with the runtime this code runs in. The descriptor must be in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// If no runtime is running on this thread or it has shut down, if `fd` is of a kind that cannot be waited for (a
+    /// regular file), if it is registered already, or if the system's limits are reached.
+    pub fn new(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Self> {
+        let Some(driver) = crate::current::driver_handle() else {
+            return Err(io::Error::other(NoRuntime));
+        };
+        Self::with_driver(driver, fd, interest)
+    }
+
+    /// Registers `fd` with this driver.
+    pub(crate) fn with_driver(
+        driver: DriverHandle,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+    ) -> io::Result<Self> {
+        let readable = matches!(interest, Interest::Read | Interest::Both);
+        let writable = matches!(interest, Interest::Write | Interest::Both);
+        let key = driver
+            .open(readable, writable)
+            .map_err(|refused| match refused {
+                Refused::ShutDown => io::Error::other(RuntimeGone),
+                Refused::Full => io::Error::other(DriverFull),
+            })?;
+        let fd = fd.as_raw_fd();
+        if let Err(error) = driver
+            .remote()
+            .register(fd, key.token(), readable, writable)
+        {
+            driver.slab().retire(key);
+            return Err(error);
+        }
+        Ok(Self {
+            driver,
+            key,
+            fd,
+            next_waiter: AtomicU32::new(WaiterId::POLL.0 + 1),
+        })
+    }
+
+    /// R1: `Ready` when an operation of this direction is worth trying. Spends no budget.
+    ///
+    /// If the operation then would block, hand the event to [`clear_ready`](Self::clear_ready) and poll again.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime has shut down.
+    pub fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<ReadyEvent>> {
+        self.poll_ready_as(cx, direction, || WaiterId::POLL, None)
+    }
+
+    /// R1 without waiting: the event that makes an operation of this direction worth trying, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime has shut down.
+    pub fn try_ready(&self, direction: Direction) -> io::Result<Option<ReadyEvent>> {
+        self.driver
+            .slab()
+            .get(self.key)
+            .look(direction)
+            .map_err(|ShutDown| io::Error::other(RuntimeGone))
+    }
+
+    /// R3: the operation that `event` promised would have blocked. Keeps what a newer event has said.
+    pub fn clear_ready(&self, event: ReadyEvent, direction: Direction) {
+        // Either answer asks for the same: the caller polls again, and that looks at the word first.
+        let (Cleared::Cleared | Cleared::Newer) =
+            self.driver.slab().get(self.key).clear(event, direction);
+    }
+
+    /// R3: the operation did less than it was asked for, so there is nothing left to do until the next event.
+    pub fn clear_drained(&self, event: ReadyEvent, direction: Direction) {
+        // As in `clear_ready`.
+        let (Cleared::Cleared | Cleared::Newer) = self
+            .driver
+            .slab()
+            .get(self.key)
+            .clear_drained(event, direction);
+    }
+
+    /// Tries `operation` whenever it may succeed, until it does not say [`WouldBlock`](io::ErrorKind::WouldBlock).
+    /// [`Interrupted`](io::ErrorKind::Interrupted) is tried again at once. Spends budget once.
+    ///
+    /// # Errors
+    ///
+    /// The operation's own, or that the runtime has shut down while it would have waited.
+    pub fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut operation: impl FnMut() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        self.poll_attempt(cx, direction, || operation().map(Attempt::More))
+    }
+
+    /// [`poll_io`](Self::poll_io) for operations that know when the descriptor has nothing left.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_io`](Self::poll_io).
+    pub fn poll_attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        operation: impl FnMut() -> io::Result<Attempt<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.poll_attempt_as(cx, direction, || WaiterId::POLL, None, operation)
+    }
+
+    /// Tries `operation` once, now, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// The operation's own; [`WouldBlock`](io::ErrorKind::WouldBlock) also where it is known that trying is no use.
+    pub fn try_io<T>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let Some(event) = self.try_ready(direction)? else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        loop {
+            match operation() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clear_ready(event, direction);
+                    return Err(error);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// [`poll_io`](Self::poll_io) as a future; any number of them may wait at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_io`](Self::poll_io).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the future has done nothing that `operation` does not do when it would block.
+    #[track_caller]
+    pub fn async_io<T, F>(
+        &self,
+        direction: Direction,
+        mut operation: F,
+    ) -> impl Future<Output = io::Result<T>> + use<'_, T, F>
+    where
+        F: FnMut() -> io::Result<T> + Unpin,
+    {
+        self.async_attempt(direction, move || operation().map(Attempt::More))
+    }
+
+    /// [`poll_attempt`](Self::poll_attempt) as a future; any number of them may wait at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_io`](Self::poll_io).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`async_io`](Self::async_io).
+    #[track_caller]
+    pub fn async_attempt<T, F>(&self, direction: Direction, operation: F) -> AsyncIo<'_, F>
+    where
+        F: FnMut() -> io::Result<Attempt<T>> + Unpin,
+    {
+        AsyncIo {
+            waiting: Waiting {
+                registration: self,
+                direction,
+                id: WaiterId::POLL,
+            },
+            operation,
+            at: Location::caller(),
+        }
+    }
+
+    /// Waits until an operation of this direction is worth trying. Any number of futures may wait at once.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: what was reported stays reported.
+    #[track_caller]
+    pub fn readiness(
+        &self,
+        direction: Direction,
+    ) -> impl Future<Output = io::Result<ReadyEvent>> + use<'_> {
+        let at = Location::caller();
+        let mut waiting = Waiting {
+            registration: self,
+            direction,
+            id: WaiterId::POLL,
+        };
+        std::future::poll_fn(move |cx| self.poll_ready_as(cx, direction, || waiting.id(), Some(at)))
+    }
+
+    fn poll_ready_as(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        id: impl FnOnce() -> WaiterId,
+        at: Option<&'static Location<'static>>,
+    ) -> Poll<io::Result<ReadyEvent>> {
+        let source = self.driver.slab().get(self.key);
+        let found = match source.look(direction) {
+            Ok(Some(event)) => return Poll::Ready(Ok(event)),
+            Ok(None) => source.poll_wait(direction, id(), cx.waker()),
+            Err(ShutDown) => Poll::Ready(Err(ShutDown)),
+        };
+        match found {
+            Poll::Ready(Ok(event)) => Poll::Ready(Ok(event)),
+            Poll::Ready(Err(ShutDown)) => Poll::Ready(Err(io::Error::other(RuntimeGone))),
+            Poll::Pending => {
+                wait_reason(WaitKind::Io, at);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_attempt_as<T>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut id: impl FnMut() -> WaiterId,
+        at: Option<&'static Location<'static>>,
+        mut operation: impl FnMut() -> io::Result<Attempt<T>>,
+    ) -> Poll<io::Result<T>> {
+        let mut event = ready!(self.poll_ready_as(cx, direction, &mut id, at))?;
+        if poll_budget(cx).is_pending() {
+            wait_reason(WaitKind::Turn, at);
+            return Poll::Pending;
+        }
+        loop {
+            match operation() {
+                Ok(Attempt::More(value)) => return Poll::Ready(Ok(value)),
+                Ok(Attempt::Drained(value)) => {
+                    self.clear_drained(event, direction);
+                    return Poll::Ready(Ok(value));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clear_ready(event, direction);
+                    event = ready!(self.poll_ready_as(cx, direction, &mut id, at))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Registration {
+    /// Deregisters, then R5. The order keeps events for a dead source short; the generation makes them harmless.
+    fn drop(&mut self) {
+        // Refused only if the descriptor was closed before: then the kernel has forgotten it already.
+        let _ = self.driver.remote().deregister(self.fd);
+        self.driver.slab().retire(self.key);
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("fd", &self.fd)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A future's place among the waiters; leaves it on drop (R4).
+struct Waiting<'a> {
+    registration: &'a Registration,
+    direction: Direction,
+    /// `POLL` until the first wait.
+    id: WaiterId,
+}
+
+impl Waiting<'_> {
+    fn id(&mut self) -> WaiterId {
+        while self.id == WaiterId::POLL {
+            // ordering: Relaxed. A number that nobody else has; nothing travels along.
+            self.id = WaiterId(
+                self.registration
+                    .next_waiter
+                    .fetch_add(1, Ordering::Relaxed),
+            );
+        }
+        self.id
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.id != WaiterId::POLL {
+            let source = self.registration.driver.slab().get(self.registration.key);
+            source.unlink(self.direction, self.id);
+        }
+    }
+}
+
+/// An operation on a descriptor, tried whenever it may succeed: see [`Registration::async_attempt`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct AsyncIo<'a, F> {
+    waiting: Waiting<'a>,
+    operation: F,
+    at: &'static Location<'static>,
+}
+
+impl<T, F> Future for AsyncIo<'_, F>
+where
+    F: FnMut() -> io::Result<Attempt<T>> + Unpin,
+{
+    type Output = io::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let registration = this.waiting.registration;
+        let direction = this.waiting.direction;
+        let waiting = &mut this.waiting;
+        // Nearly every operation is done at its first try: a number is drawn only by those that wait.
+        registration.poll_attempt_as(
+            cx,
+            direction,
+            || waiting.id(),
+            Some(this.at),
+            &mut this.operation,
+        )
+    }
+}
+
+impl<F> fmt::Debug for AsyncIo<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncIo")
+            .field("registration", self.waiting.registration)
+            .field("direction", &self.waiting.direction)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Inside the [`io::Error`] of a wait whose runtime has shut down, or of a registration that comes too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuntimeGone;
+
+impl fmt::Display for RuntimeGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the runtime that waited for this descriptor has shut down; await I/O before its main future ends")
+    }
+}
+
+impl std::error::Error for RuntimeGone {}
+
+/// Inside the [`io::Error`] of a registration outside every runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoRuntime;
+
+impl fmt::Display for NoRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no runtime runs on this thread; do I/O inside `loxley::run`, a task, or under `Handle::enter`")
+    }
+}
+
+impl std::error::Error for NoRuntime {}
+
+#[derive(Clone, Copy, Debug)]
+struct DriverFull;
+
+impl fmt::Display for DriverFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "this runtime's driver holds {SOURCES_MAX} descriptors, its limit; close some or start another runtime"
+        )
+    }
+}
+
+impl std::error::Error for DriverFull {}
