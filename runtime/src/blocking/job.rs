@@ -400,7 +400,7 @@ impl fmt::Display for JobError {
 impl std::error::Error for JobError {}
 
 /// The text of a panic, if it carried one.
-fn panic_text<'a>(payload: &'a (dyn Any + Send)) -> Option<&'a str> {
+fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
     payload
         .downcast_ref::<&'static str>()
         .copied()

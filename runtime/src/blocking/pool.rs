@@ -164,8 +164,8 @@ struct Inner {
     max_threads: usize,
     threads: Vec<Option<Record>>,
     shut_down: bool,
-    /// The handle of the thread that went last; whoever goes next joins it, so at most one is unjoined.
-    last_gone: Option<thread::JoinHandle<()>>,
+    /// Threads that have gone and are not joined: one, rarely a few. The next one to go joins them, a submitter never does.
+    unjoined: Vec<thread::JoinHandle<()>>,
 }
 
 /// One thread's bell. Its pool's mutex goes with it.
@@ -224,7 +224,7 @@ impl Pool {
                 max_threads: config.max_threads,
                 threads: Vec::new(),
                 shut_down: false,
-                last_gone: None,
+                unjoined: Vec::new(),
             }),
             gone: Condvar::new(),
             config,
@@ -281,9 +281,9 @@ impl Pool {
         }
         let now = now();
         let stuck = inner.others(own).map(|record| record.report(now)).collect();
-        let last = inner.last_gone.take();
+        let unjoined = std::mem::take(&mut inner.unjoined);
         drop(inner);
-        join_gone(last);
+        join_gone(unjoined);
         stuck
     }
 
@@ -370,7 +370,7 @@ impl Shared {
         }
         let pool = this.clone();
         match thread::spawn_named(name, this.config.stack_size, move || {
-            Self::live(&pool, seat)
+            Self::live(&pool, seat);
         }) {
             Ok(handle) => {
                 reserved.failed = None;
@@ -390,10 +390,9 @@ impl Shared {
             return;
         }
         inner.threads[seat] = None;
-        let before = inner.last_gone.replace(handle);
+        inner.unjoined.push(handle);
         drop(inner);
         self.gone.notify_all();
-        join_gone(before);
     }
 
     /// P1 failed. With other threads alive the jobs wait for them, with none they are refused.
@@ -520,22 +519,26 @@ impl Shared {
         }
     }
 
-    /// P7, the last step of a thread. The next one may be made only now, so a job may have been waiting for this.
+    /// P7, in two steps.
     fn end(this: &Arc<Self>, seat: usize) {
+        // 1. Give up the place; a job may have been waiting for it.
         let mut inner = this.inner.lock();
         inner.alive -= 1;
-        let record = inner.record(seat);
-        let handle = record.handle.take();
-        record.gone = true;
-        let before = handle.and_then(|handle| {
-            inner.threads[seat] = None;
-            inner.last_gone.replace(handle)
-        });
         let duty = inner.reinforce();
+        drop(inner);
+        Self::carry_out(this, duty);
+        // 2. Publish the handle, as the very last act: whoever finds it may wait for this thread.
+        let mut inner = this.inner.lock();
+        let before = std::mem::take(&mut inner.unjoined);
+        let record = inner.record(seat);
+        record.gone = true;
+        if let Some(handle) = record.handle.take() {
+            inner.threads[seat] = None;
+            inner.unjoined.push(handle);
+        }
         drop(inner);
         this.gone.notify_all();
         join_gone(before);
-        Self::carry_out(this, duty);
     }
 }
 
@@ -621,9 +624,9 @@ impl Record {
     }
 }
 
-/// Waits for a thread that has left the pool: it has only its thread-locals left to drop.
-fn join_gone(handle: Option<thread::JoinHandle<()>>) {
-    if let Some(handle) = handle {
+/// Waits for threads that have left the pool: they have only their thread-locals left to drop.
+fn join_gone(handles: Vec<thread::JoinHandle<()>>) {
+    for handle in handles {
         // A panic of a thread-local's destructor has been reported by the panic hook.
         drop(handle.join());
     }
