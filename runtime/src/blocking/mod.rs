@@ -25,6 +25,8 @@
 
 mod job;
 mod pool;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
 
 pub use job::{Job, JobError};
 pub use pool::{Hook, Pool, PoolConfig, PoolStats, StuckThread};

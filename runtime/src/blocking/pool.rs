@@ -56,10 +56,10 @@ pub type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// How long a searching thread spins before it sleeps, in looks at the queue; each is a few nanoseconds. About the time
 /// that a worker needs to be woken, to run its task and to submit the next job.
-const SPIN_LOOKS: u32 = 2_000;
+const SPIN_LOOKS: u32 = 200;
 
 /// What a thread that has spun in vain spins next time: not nothing, or it would never learn that spinning pays again.
-const SPIN_LOOKS_MIN: u32 = 50;
+const SPIN_LOOKS_MIN: u32 = 20;
 
 /// From this queue length on, entries whose awaiter has gone are swept out, each time the length has doubled.
 const SWEEP_AT: usize = 1_024;
@@ -305,6 +305,14 @@ impl Pool {
     }
 }
 
+#[cfg(test)]
+impl Pool {
+    /// Entries in the queue, withdrawn ones too.
+    pub(super) fn queue_len(&self) -> usize {
+        self.0.inner.lock().queue.len()
+    }
+}
+
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Pool").field(&self.stats()).finish()
@@ -343,40 +351,24 @@ impl Shared {
         }
     }
 
-    /// P1, or the end of the attempt: the seat is given back when no thread can be made or naming it panics.
+    /// P1, or the end of the attempt: the seat is given back when no thread can be made, or when naming it panics.
     fn make_thread(this: &Arc<Self>, seat: usize) {
-        /// Gives the seat back unless a thread took it; also when the user's naming function panics.
-        struct Reserved<'a> {
-            pool: &'a Arc<Shared>,
-            seat: usize,
-            failed: Option<io::ErrorKind>,
-        }
-        impl Drop for Reserved<'_> {
-            fn drop(&mut self) {
-                if let Some(why) = self.failed {
-                    Shared::give_up_seat(self.pool, self.seat, why);
+        let mut failed = Some(io::ErrorKind::Other);
+        contained(|| {
+            let name = (this.config.thread_name)();
+            this.inner.lock().record(seat).name.clone_from(&name);
+            let pool = this.clone();
+            let body = move || Self::live(&pool, seat);
+            match thread::spawn_named(name, this.config.stack_size, body) {
+                Ok(handle) => {
+                    failed = None;
+                    this.keep_handle(seat, handle);
                 }
+                Err(error) => failed = Some(error.kind()),
             }
-        }
-
-        let mut reserved = Reserved {
-            pool: this,
-            seat,
-            failed: Some(io::ErrorKind::Other),
-        };
-        let name = (this.config.thread_name)();
-        if let Some(record) = &mut this.inner.lock().threads[seat] {
-            record.name.clone_from(&name);
-        }
-        let pool = this.clone();
-        match thread::spawn_named(name, this.config.stack_size, move || {
-            Self::live(&pool, seat);
-        }) {
-            Ok(handle) => {
-                reserved.failed = None;
-                this.keep_handle(seat, handle);
-            }
-            Err(error) => reserved.failed = Some(error.kind()),
+        });
+        if let Some(why) = failed {
+            Self::give_up_seat(this, seat, why);
         }
     }
 
@@ -427,9 +419,7 @@ impl Shared {
             seat,
             bell: Condvar::new(),
         });
-        if let Some(record) = &mut this.inner.lock().threads[seat] {
-            record.id = Some(thread::current().id());
-        }
+        this.inner.lock().record(seat).id = Some(thread::current().id());
         let mut spin = config.spin_looks;
         let mut searching = true;
         while let Next::Run(runnable, duty) = this.next(&me, searching, &mut spin) {
