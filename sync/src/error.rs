@@ -8,7 +8,6 @@ use std::sync::Arc;
 ///
 /// It carries the message of the request, if there was one, and the line that made the request.
 #[derive(Clone)]
-#[doc(alias = "CancelledError")]
 pub struct CancelledError {
     message: Option<Arc<str>>,
     origin: &'static Location<'static>,

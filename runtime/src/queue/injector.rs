@@ -75,6 +75,16 @@ impl<T> Injector<T> {
         first
     }
 
+    /// Puts items back to the front, in their order.
+    pub(crate) fn push_front(&self, batch: &mut VecDeque<T>) {
+        let mut items = self.items.lock();
+        while let Some(item) = batch.pop_back() {
+            items.push_front(item);
+        }
+        // ordering: relaxed, see `push`.
+        self.len.store(items.len(), Ordering::Relaxed);
+    }
+
     /// Swaps the whole queue for an empty one.
     pub(crate) fn swap(&self, batch: &mut VecDeque<T>) {
         debug_assert!(batch.is_empty(), "a batch is run to its end first");

@@ -36,7 +36,16 @@ impl TaskRef {
         self.header().requests.load(Ordering::Relaxed) as usize
     }
 
-    pub(crate) fn request(
+    /// The runtime shuts down: the task's next turn drops its future.
+    pub(crate) fn stop(&self) {
+        match self.header().state.request() {
+            Request::TooLate | Request::Noted => {}
+            // SAFETY: T10 gave the right to poll.
+            Request::Enqueue => unsafe { raw::enqueue(self.as_ptr()) },
+        }
+    }
+
+    fn request(
         &self,
         message: Option<Arc<str>>,
         origin: &'static Location<'static>,

@@ -29,6 +29,14 @@ pub struct Place {
     pub shard: u16,
 }
 
+impl Place {
+    /// In no registry: a task that was refused.
+    pub const NOWHERE: Self = Self {
+        index: u32::MAX,
+        shard: u16::MAX,
+    };
+}
+
 /// What every task has, whatever its future.
 ///
 /// | field | written by | read by |
@@ -101,7 +109,7 @@ impl Header {
             scheduler,
             id,
             spawned_at,
-            place: Place { index: 0, shard: 0 },
+            place: Place::NOWHERE,
             wait_kind: AtomicU8::new(0),
             wait_at: AtomicPtr::new(ptr::null_mut()),
             cold: AtomicPtr::new(ptr::null_mut()),

@@ -275,6 +275,12 @@ impl<T> Task<T> {
         unsafe { output.assume_init() }.map_err(|failure| self.error(failure))
     }
 
+    /// The result of a task that is known to be finished.
+    pub(super) fn into_result(self) -> Result<T, TaskError> {
+        assert!(self.is_finished(), "only a finished task has a result");
+        self.take()
+    }
+
     #[cold]
     fn error(&self, failure: Failure) -> TaskError {
         match failure {

@@ -13,6 +13,7 @@
 mod cancel;
 mod cell;
 mod join;
+mod main;
 mod raw;
 mod registry;
 mod run;
@@ -25,14 +26,45 @@ pub use crate::id::TaskId;
 pub use cell::Place;
 pub use join::{Panic, Task, TaskError, TaskRef};
 pub use raw::{Scheduled, Turn};
+pub(crate) use main::{Host, Main};
 pub(crate) use registry::{Registry, Roster};
-pub(crate) use run::current_task;
+pub(crate) use run::{current_task, drop_quietly};
 pub(crate) use slot::Slot;
 pub use unhandled::{Reporter, UnhandledError};
-pub(crate) use join::{spawn, spawn_unchecked};
+pub(crate) use join::spawn;
 
 use join::{Failure, panic_message};
 use std::sync::Arc;
+
+/// A task to be, with more to say than its future.
+///
+/// # Examples
+///
+/// ```
+/// # loxley_runtime::run(async {
+/// let poller = loxley_runtime::task::Builder::new().name("poller").create_task(async {});
+/// assert_eq!(&*poller.name(), "poller");
+/// poller.await.unwrap();
+/// # });
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "nothing runs before `create_task`"]
+pub struct Builder {
+    pub(crate) name: Option<Arc<str>>,
+}
+
+impl Builder {
+    /// No name, nothing special.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the task. Default: `Task-` and its number.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
 
 /// Who runs a task: the one thing a task knows about the world above it.
 pub trait Schedule: Send + Sync + 'static {
@@ -47,4 +79,31 @@ pub trait Schedule: Send + Sync + 'static {
 
     /// Whom to tell about failures nobody awaits.
     fn reporter(&self) -> Reporter;
+
+    /// Whom to tell about every task that ends; called right before T9.
+    fn end_hook(&self) -> Option<&(dyn Fn(&TaskRef) + Send + Sync)> {
+        None
+    }
+}
+
+/// Ends a fresh task that no registry would take: its future is dropped on this thread, its outcome is *cancelled*.
+pub fn refuse(task: Scheduled) {
+    // The task is scheduled, so the request is noted, and the turn delivers it.
+    let _ = task.header().state.request();
+    let Turn::Done = task.run() else {
+        unreachable!("a requested task ends in its next turn");
+    };
+}
+
+/// What the models of `loom-tests` see of this room.
+#[doc(hidden)]
+pub mod model {
+    pub use super::cell::Place;
+    pub use super::join::{Task, TaskRef};
+    pub use super::raw::{Scheduled, Turn};
+    pub use super::registry::{Registry, Roster};
+    pub use super::slot::Slot;
+    pub use super::state::{Complete, DropJoin, EndPoll, Request, StartPoll, State, Wake};
+    pub use super::unhandled::{Reporter, UnhandledError};
+    pub use super::{Schedule, TaskId, refuse};
 }

@@ -68,6 +68,20 @@ impl Scheduled {
         unsafe { poll(header) }
     }
 
+    /// The task's number.
+    #[must_use]
+    #[inline]
+    pub fn id(&self) -> TaskId {
+        self.header().id
+    }
+
+    /// The task itself, to be asked and told.
+    #[must_use]
+    pub fn as_ref(&self) -> TaskRef {
+        // SAFETY: a scheduled task is alive.
+        unsafe { TaskRef::retained(self.0) }
+    }
+
     pub(super) fn into_raw(self) -> NonNull<Header> {
         self.0
     }

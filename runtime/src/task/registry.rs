@@ -57,7 +57,7 @@ const CHUNKS: usize = 24;
 const _: () = assert!(align_of::<Header>() >= 4, "two low bits must be free");
 
 /// All live tasks of one runtime.
-pub(crate) struct Registry {
+pub struct Registry {
     shards: Box<[CachePadded<Shard>]>,
 }
 
@@ -75,7 +75,7 @@ struct Shard {
 
 /// The right to put tasks into one shard. A worker owns its own for life; the last one sits behind a mutex.
 #[derive(Debug)]
-pub(crate) struct Roster {
+pub struct Roster {
     shard: u16,
     free: u32,
     closed: bool,
@@ -83,7 +83,7 @@ pub(crate) struct Roster {
 
 impl Registry {
     /// A registry of `shards` shards, and the right to each.
-    pub(crate) fn new(shards: usize) -> (Self, Vec<Roster>) {
+    pub fn new(shards: usize) -> (Self, Vec<Roster>) {
         let registry = Self {
             shards: (0..shards).map(|_| CachePadded::new(Shard::new())).collect(),
         };
@@ -97,7 +97,7 @@ impl Registry {
 
     /// G1: puts a fresh task in. Gives it back if the roster is closed.
     #[inline]
-    pub(crate) fn join(&self, roster: &mut Roster, mut task: Scheduled) -> Result<Scheduled, Scheduled> {
+    pub fn join(&self, roster: &mut Roster, mut task: Scheduled) -> Result<Scheduled, Scheduled> {
         if roster.closed {
             return Err(task);
         }
@@ -126,7 +126,7 @@ impl Registry {
 
     /// G2: takes a task out, right before T9. `roster` is given if the caller holds that of the task's own shard.
     #[inline]
-    pub(crate) fn leave(&self, place: Place, roster: Option<&mut Roster>) {
+    pub fn leave(&self, place: Place, roster: Option<&mut Roster>) {
         let shard = &self.shards[usize::from(place.shard)];
         let slot = shard.slot(place.index);
         match roster {
@@ -162,17 +162,17 @@ impl Registry {
     }
 
     /// G7: no more tasks through this roster.
-    pub(crate) fn close(&self, roster: &mut Roster) {
+    pub fn close(&self, roster: &mut Roster) {
         roster.closed = true;
     }
 
     /// The number of live tasks. Exact once spawning has ended; before that, a snapshot.
-    pub(crate) fn live(&self) -> usize {
+    pub fn live(&self) -> usize {
         self.shards.iter().map(|shard| shard.live()).sum()
     }
 
     /// G3 and G4 for every live task: a reference to each, in no particular order.
-    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+    pub fn tasks(&self) -> Vec<TaskRef> {
         let mut tasks = Vec::new();
         for shard in &self.shards {
             shard.visit(|task| tasks.push(task));
@@ -181,7 +181,7 @@ impl Registry {
     }
 
     /// G3 and G4 for every live task of one shard.
-    pub(crate) fn tasks_of(&self, roster: &Roster) -> Vec<TaskRef> {
+    pub fn tasks_of(&self, roster: &Roster) -> Vec<TaskRef> {
         let mut tasks = Vec::new();
         self.shards[usize::from(roster.shard)].visit(|task| tasks.push(task));
         tasks
@@ -190,7 +190,7 @@ impl Registry {
 
 impl Roster {
     /// Whether [`Registry::close`] has been called.
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.closed
     }
 }

@@ -200,7 +200,14 @@ unsafe fn finish<F: Future, S: Schedule>(
     // SAFETY: *running* is ours until T9.
     cell.stage
         .with_mut(|stage| unsafe { *stage = Stage::Done(outcome) });
-    // Last use of the scheduler: after T9 the runtime may go.
+    if let Some(hook) = scheduler.end_hook() {
+        // SAFETY: the task is alive until T9.
+        let task = unsafe { TaskRef::retained(header) };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&task))) {
+            drop_quietly(payload);
+        }
+    }
+    // Last use of the scheduler but for reports: after T9 the runtime may go.
     scheduler.leave(cell.header.place);
     let mut output_dropped = false;
     loop {
@@ -256,7 +263,7 @@ pub(super) fn drop_outcome<F: Future>(stage: Stage<F>) -> Option<Cause> {
 }
 
 /// Drops a panic's payload, whose own drop may panic.
-pub(super) fn drop_quietly(payload: Box<dyn Any + Send>) {
+pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         // A payload whose drop panics with a payload whose drop panics is not worth a third try.
         std::mem::forget(second);

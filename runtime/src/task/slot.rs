@@ -8,16 +8,16 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 
 /// At most one scheduled task. Only the owner puts; anybody may take.
-pub(crate) struct Slot(AtomicPtr<Header>);
+pub struct Slot(AtomicPtr<Header>);
 
 impl Slot {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// Puts a task in and returns the one it displaced. Owner only.
     #[inline]
-    pub(crate) fn put(&self, task: Scheduled) -> Option<Scheduled> {
+    pub fn put(&self, task: Scheduled) -> Option<Scheduled> {
         let task = task.into_raw().as_ptr();
         // ordering: relaxed, only the owner stores a task, so a null seen by the owner stays null.
         if self.0.load(Ordering::Relaxed).is_null() {
@@ -31,7 +31,7 @@ impl Slot {
 
     /// Takes the task out, if there is one. Any thread.
     #[inline]
-    pub(crate) fn take(&self) -> Option<Scheduled> {
+    pub fn take(&self) -> Option<Scheduled> {
         if self.is_empty() {
             return None;
         }
@@ -40,7 +40,7 @@ impl Slot {
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         // ordering: relaxed, a hint; `take` decides.
         self.0.load(Ordering::Relaxed).is_null()
     }

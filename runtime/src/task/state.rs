@@ -82,11 +82,11 @@ const REF: usize = 1 << REF_SHIFT;
 const LIFECYCLE: usize = RUNNING | SCHEDULED | COMPLETE;
 
 /// The word.
-pub(crate) struct State(AtomicUsize);
+pub struct State(AtomicUsize);
 
 /// A copy of the word, for decisions and messages.
 #[derive(Clone, Copy)]
-pub(crate) struct Snapshot(usize);
+pub struct Snapshot(usize);
 
 /// What T2 found.
 #[must_use]
@@ -160,20 +160,20 @@ pub enum DropJoin {
 
 impl State {
     /// T1: a task about to be put into a queue, with a reference for the runtime and one for the handle.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(AtomicUsize::new(SCHEDULED | JOIN | (2 * REF)))
     }
 
     /// The word as it stands. Only *complete* and *join* are stable enough to act on.
     #[inline]
-    pub(crate) fn load(&self) -> Snapshot {
+    pub fn load(&self) -> Snapshot {
         // ordering: acquire pairs with T9, so that whoever sees *complete* may read the output.
         Snapshot(self.0.load(Ordering::Acquire))
     }
 
     /// T2: the caller took the task out of a queue and now owns the future.
     #[inline]
-    pub(crate) fn start_poll(&self) -> StartPoll {
+    pub fn start_poll(&self) -> StartPoll {
         // ordering: acquire sees what T6/T7 of the last poller and every T3/T4/T5 before published; release keeps the chain.
         let before = Snapshot(self.0.fetch_xor(SCHEDULED | RUNNING, Ordering::AcqRel));
         debug_assert!(
@@ -189,14 +189,14 @@ impl State {
 
     /// T8: whether a request came in during the poll that just returned pending.
     #[inline]
-    pub(crate) fn requested(&self) -> bool {
+    pub fn requested(&self) -> bool {
         // ordering: relaxed, it is a hint; a request missed here set *scheduled* too, and T2 of the next poll acquires it.
         self.0.load(Ordering::Relaxed) & REQUEST != 0
     }
 
     /// T6 or T7: the poll returned pending; the caller gives the future up.
     #[inline]
-    pub(crate) fn end_poll(&self) -> EndPoll {
+    pub fn end_poll(&self) -> EndPoll {
         // ordering: release publishes the future to the next poller's T2; acquire sees a T4 waker's data when requeueing.
         let before = Snapshot(self.0.fetch_and(!RUNNING, Ordering::AcqRel));
         debug_assert!(
@@ -212,7 +212,7 @@ impl State {
 
     /// T3, T4 or T5 for a waker that lives on.
     #[inline]
-    pub(crate) fn wake_by_ref(&self) -> Wake {
+    pub fn wake_by_ref(&self) -> Wake {
         // ordering: release publishes the waker's data to the next T2, also when the bit was set already (T5).
         let before = Snapshot(self.0.fetch_or(SCHEDULED, Ordering::AcqRel));
         if before.0 & LIFECYCLE == 0 {
@@ -224,7 +224,7 @@ impl State {
 
     /// T3, T4 or T5 for a waker that is used up: its reference goes in the same step.
     #[inline]
-    pub(crate) fn wake_by_val(&self) -> Wake {
+    pub fn wake_by_val(&self) -> Wake {
         // ordering: relaxed, the exchange below decides.
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
@@ -244,7 +244,7 @@ impl State {
     }
 
     /// T10: asks the task to stop, and sees to it that it gets a turn to hear it.
-    pub(crate) fn request(&self) -> Request {
+    pub fn request(&self) -> Request {
         // ordering: release publishes the request's message to T2 or T8; acquire pairs with T9 for the answer *too late*.
         let before = Snapshot(self.0.fetch_or(REQUEST | SCHEDULED, Ordering::AcqRel));
         if before.0 & COMPLETE != 0 {
@@ -258,7 +258,7 @@ impl State {
 
     /// T9: the future is dropped and the output stored; the runtime's reference goes with the edge where it can.
     #[inline]
-    pub(crate) fn complete(&self, output_dropped: bool) -> Complete {
+    pub fn complete(&self, output_dropped: bool) -> Complete {
         // ordering: acquire, for the sole owner below: it sees what the last waker to go released.
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
@@ -290,21 +290,21 @@ impl State {
     }
 
     /// T11: the handle has stored a waker and hands it over. False: the task is complete, the waker stays the handle's.
-    pub(crate) fn set_join(&self) -> bool {
+    pub fn set_join(&self) -> bool {
         // ordering: release publishes the waker to T9; acquire sees the output when it is too late.
         let before = self.0.fetch_or(JOIN_WAKER, Ordering::AcqRel);
         before & COMPLETE == 0
     }
 
     /// T11: the handle wants its stored waker back. False: the task is complete and the waker belongs to T9.
-    pub(crate) fn clear_join(&self) -> bool {
+    pub fn clear_join(&self) -> bool {
         // ordering: acquire sees the output when it is too late; release keeps the chain.
         let before = self.0.fetch_and(!JOIN_WAKER, Ordering::AcqRel);
         before & COMPLETE == 0
     }
 
     /// T11: the handle goes away.
-    pub(crate) fn drop_join(&self) -> DropJoin {
+    pub fn drop_join(&self) -> DropJoin {
         // ordering: relaxed, the exchange below decides.
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
@@ -330,7 +330,7 @@ impl State {
 
     /// One more reference, made from an existing one.
     #[inline]
-    pub(crate) fn retain(&self) {
+    pub fn retain(&self) {
         // ordering: relaxed, as for any count made from a reference that is itself alive.
         let before = self.0.fetch_add(REF, Ordering::Relaxed);
         // A leak of 2^55 wakers must not turn into a use after free.
@@ -339,7 +339,7 @@ impl State {
 
     /// T12: one reference less. True: it was the last, free the cell.
     #[inline]
-    pub(crate) fn release(&self) -> bool {
+    pub fn release(&self) -> bool {
         // ordering: release for what this holder did, acquire for freeing what all the others did.
         let before = Snapshot(self.0.fetch_sub(REF, Ordering::AcqRel));
         debug_assert!(before.refs() >= 1, "T12 release of {before:?}");
@@ -348,19 +348,19 @@ impl State {
 }
 
 impl Snapshot {
-    pub(crate) fn is_complete(self) -> bool {
+    pub fn is_complete(self) -> bool {
         self.0 & COMPLETE != 0
     }
 
-    pub(crate) fn has_join_waker(self) -> bool {
+    pub fn has_join_waker(self) -> bool {
         self.0 & JOIN_WAKER != 0
     }
 
-    pub(crate) fn is_running(self) -> bool {
+    pub fn is_running(self) -> bool {
         self.0 & RUNNING != 0
     }
 
-    pub(crate) fn is_scheduled(self) -> bool {
+    pub fn is_scheduled(self) -> bool {
         self.0 & SCHEDULED != 0
     }
 
