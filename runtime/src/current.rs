@@ -19,6 +19,11 @@ pub(crate) fn with_timer_site<R>(f: impl FnOnce(&Arc<Timers>, usize) -> R) -> Op
     .flatten()
 }
 
+/// This thread's timers and the shard to arm in; `None` outside every runtime.
+pub(crate) fn timer_site() -> Option<(Arc<Timers>, usize)> {
+    with_timer_site(|timers, shard| (timers.clone(), shard))
+}
+
 /// Replaces this thread's site.
 #[cfg(test)]
 pub(crate) fn set_timer_site(site: Option<(Arc<Timers>, usize)>) -> Option<(Arc<Timers>, usize)> {
