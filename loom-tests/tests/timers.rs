@@ -7,6 +7,7 @@ use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::prim::lock::{Condvar, Mutex};
 use loxley_sync::prim::{Arc, model, thread};
 use loxley_sync::wait::WakeBatch;
+use std::sync::Arc as StdArc;
 use std::task::{Wake, Waker};
 
 /// A deadline, and one well after it.
@@ -28,8 +29,8 @@ fn fire(timers: &Timers, now_ns: u64) -> usize {
 struct Counted(AtomicUsize);
 
 impl Counted {
-    fn new() -> std::sync::Arc<Self> {
-        std::sync::Arc::new(Self(AtomicUsize::new(0)))
+    fn new() -> StdArc<Self> {
+        StdArc::new(Self(AtomicUsize::new(0)))
     }
 
     fn wakes(&self) -> usize {
@@ -39,7 +40,7 @@ impl Counted {
 }
 
 impl Wake for Counted {
-    fn wake(self: std::sync::Arc<Self>) {
+    fn wake(self: StdArc<Self>) {
         // ordering: a count, nothing travels along.
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -95,8 +96,8 @@ fn a_dropped_timer_wakes_after_its_drop_or_takes_another_with_it() {
         assert_eq!(timers.next_deadline(), Some(LATER));
         // Every waker is let go with its entry: ours are the only ones left.
         timers.disarm(other);
-        assert_eq!(std::sync::Arc::strong_count(&dropped), 1);
-        assert_eq!(std::sync::Arc::strong_count(&kept), 1);
+        assert_eq!(StdArc::strong_count(&dropped), 1);
+        assert_eq!(StdArc::strong_count(&kept), 1);
     });
 }
 
