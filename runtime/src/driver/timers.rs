@@ -50,12 +50,14 @@
 //! # Ordering
 //!
 //! The lock orders everything about the wheels. `next` is a hint read without it, all its accesses are relaxed: who reads it
-//! too late has either armed in that shard itself (A1) or is covered by the fences above (A2).
+//! too late has either armed in that shard itself (A1) or is covered by the fences above (A2). `is_closed` is set before A6
+//! takes the first lock, so whoever takes a lock after A6 did sees it: an entry is refused, or inserted early enough to be
+//! taken out. It too is relaxed, the locks order it.
 
 use crate::clock::Clock;
 use crate::wheel::{Key, Step, Wheel};
 use loxley_sync::prim::CachePadded;
-use loxley_sync::prim::atomic::{AtomicU64, Ordering, fence};
+use loxley_sync::prim::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loxley_sync::prim::lock::{Mutex, MutexGuard};
 use loxley_sync::wait::WakeBatch;
 use std::any::Any;
@@ -118,29 +120,22 @@ pub struct Timers {
     shards: Box<[CachePadded<Shard>]>,
     clock: Clock,
     poke: Box<dyn Fn() + Send + Sync>,
+    /// A6 has begun.
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Shard {
     /// A time in nanoseconds before which nothing here is due, or [`NEVER`]. Written under the lock.
     next: AtomicU64,
-    locked: Mutex<Locked>,
-}
-
-#[derive(Debug)]
-struct Locked {
-    wheel: Wheel<Waker>,
-    closed: bool,
+    wheel: Mutex<Wheel<Waker>>,
 }
 
 impl Shard {
     fn new() -> Self {
         Self {
             next: AtomicU64::new(NEVER),
-            locked: Mutex::new(Locked {
-                wheel: Wheel::new(),
-                closed: false,
-            }),
+            wheel: Mutex::new(Wheel::new()),
         }
     }
 
@@ -152,8 +147,8 @@ impl Shard {
 
     /// Publishes the next deadline after a change; says whether it became earlier.
     #[inline]
-    fn publish(&self, locked: &MutexGuard<'_, Locked>) -> bool {
-        let next = locked.wheel.next_deadline().map_or(NEVER, start_of_tick);
+    fn publish(&self, wheel: &MutexGuard<'_, Wheel<Waker>>) -> bool {
+        let next = wheel.next_deadline().map_or(NEVER, start_of_tick);
         // ordering: only written under the lock, which is held.
         let before = self.next.load(Ordering::Relaxed);
         if next != before {
@@ -204,6 +199,7 @@ impl Timers {
                 .collect(),
             clock,
             poke,
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -231,14 +227,14 @@ impl Timers {
     pub fn arm(&self, shard: usize, deadline_ns: u64, waker: &Waker) -> TimerKey {
         let waker = waker.clone();
         let place = &self.shards[shard];
-        let mut locked = place.locked.lock();
-        if locked.closed {
-            drop(locked);
+        let mut wheel = place.wheel.lock();
+        if self.is_closed() {
+            drop(wheel);
             return TimerKey::new(shard, Key::NONE);
         }
-        let key = locked.wheel.insert(tick_at_or_after(deadline_ns), waker);
-        let is_earlier = place.publish(&locked);
-        drop(locked);
+        let key = wheel.insert(tick_at_or_after(deadline_ns), waker);
+        let is_earlier = place.publish(&wheel);
+        drop(wheel);
         if is_earlier && shard == self.foreign_shard() {
             self.poke_after_publishing();
         }
@@ -249,41 +245,41 @@ impl Timers {
     #[must_use]
     pub fn poll(&self, key: TimerKey, waker: &Waker) -> bool {
         let shard = &self.shards[key.shard()];
-        let mut locked = shard.locked.lock();
-        match locked.wheel.get_mut(key.in_wheel()) {
+        let mut wheel = shard.wheel.lock();
+        match wheel.get_mut(key.in_wheel()) {
             None => return true,
             Some(stored) if stored.will_wake(waker) => return false,
             Some(_) => {}
         }
-        drop(locked);
+        drop(wheel);
         // Rare: the task moved, or another one polls. Cloned and dropped without the lock, and so looked up twice.
         let mut newest = waker.clone();
-        let mut locked = shard.locked.lock();
-        let stored = locked.wheel.get_mut(key.in_wheel());
+        let mut wheel = shard.wheel.lock();
+        let stored = wheel.get_mut(key.in_wheel());
         let has_fired = stored.is_none();
         if let Some(stored) = stored {
             std::mem::swap(stored, &mut newest);
         }
-        drop(locked);
+        drop(wheel);
         has_fired
     }
 
     /// Whether the timer has fired (or is gone for another reason).
     #[must_use]
     pub fn has_fired(&self, key: TimerKey) -> bool {
-        let locked = self.shards[key.shard()].locked.lock();
-        !locked.wheel.contains(key.in_wheel())
+        let wheel = self.shards[key.shard()].wheel.lock();
+        !wheel.contains(key.in_wheel())
     }
 
     /// A5: takes the timer out. Nothing happens if it has fired already.
     pub fn disarm(&self, key: TimerKey) {
         let shard = &self.shards[key.shard()];
-        let mut locked = shard.locked.lock();
-        let waker = locked.wheel.remove(key.in_wheel());
+        let mut wheel = shard.wheel.lock();
+        let waker = wheel.remove(key.in_wheel());
         if waker.is_some() {
-            shard.publish(&locked);
+            shard.publish(&wheel);
         }
-        drop(locked);
+        drop(wheel);
         drop(waker);
     }
 
@@ -292,15 +288,12 @@ impl Timers {
     /// `here` is the shard in which the caller would arm: a deadline moved forward in another one is announced as in A2.
     pub fn rearm(&self, key: TimerKey, deadline_ns: u64, here: usize) -> bool {
         let shard = &self.shards[key.shard()];
-        let mut locked = shard.locked.lock();
-        if !locked
-            .wheel
-            .reset(key.in_wheel(), tick_at_or_after(deadline_ns))
-        {
+        let mut wheel = shard.wheel.lock();
+        if !wheel.reset(key.in_wheel(), tick_at_or_after(deadline_ns)) {
             return false;
         }
-        let is_earlier = shard.publish(&locked);
-        drop(locked);
+        let is_earlier = shard.publish(&wheel);
+        drop(wheel);
         if is_earlier && (key.shard() != here || here == self.foreign_shard()) {
             self.poke_after_publishing();
         }
@@ -352,9 +345,9 @@ impl Timers {
             if !batch.has_room() {
                 batch.wake_all();
             }
-            let mut locked = shard.locked.lock();
+            let mut wheel = shard.wheel.lock();
             // No more than were armed when the pass began: timers armed in the past by those just woken come next time.
-            let limit = *limit.get_or_insert_with(|| locked.wheel.len());
+            let limit = *limit.get_or_insert_with(|| wheel.len());
             let mut is_done = false;
             for _ in 0..STEPS_PER_HOLD {
                 if !batch.has_room() {
@@ -364,7 +357,7 @@ impl Timers {
                     is_done = true;
                     break;
                 }
-                match locked.wheel.step(now) {
+                match wheel.step(now) {
                     Step::Due(waker) => {
                         batch.push(waker);
                         fired += 1;
@@ -376,8 +369,8 @@ impl Timers {
                     }
                 }
             }
-            shard.publish(&locked);
-            drop(locked);
+            shard.publish(&wheel);
+            drop(wheel);
             if is_done {
                 return fired;
             }
@@ -390,14 +383,15 @@ impl Timers {
     ///
     /// If a waker panics; every other one has been woken by then.
     pub fn close(&self) {
+        // ordering: see A6 in the file's Ordering section.
+        self.is_closed.store(true, Ordering::Relaxed);
         let mut first_panic = None;
         let mut batch = WakeBatch::new();
         for shard in &self.shards {
-            let mut locked = shard.locked.lock();
-            locked.closed = true;
-            let wakers = locked.wheel.take_all();
-            shard.publish(&locked);
-            drop(locked);
+            let mut wheel = shard.wheel.lock();
+            let wakers = wheel.take_all();
+            shard.publish(&wheel);
+            drop(wheel);
             for waker in wakers {
                 batch.push(waker);
                 if !batch.has_room() {
@@ -411,10 +405,12 @@ impl Timers {
         }
     }
 
-    /// Whether [`close`](Self::close) has reached the shard that `key` belongs to.
+    /// Whether [`close`](Self::close) has been called. Who finds a timer gone because of that, finds `true`.
     #[must_use]
-    pub fn is_closed(&self, key: TimerKey) -> bool {
-        self.shards[key.shard()].locked.lock().closed
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        // ordering: see A6 in the file's Ordering section.
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     /// How many timers are armed, for leak checks.
@@ -422,7 +418,7 @@ impl Timers {
     pub fn armed(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.locked.lock().wheel.len())
+            .map(|shard| shard.wheel.lock().len())
             .sum()
     }
 
@@ -449,5 +445,215 @@ impl std::fmt::Debug for Timers {
             .field("next_deadline_ns", &self.next_deadline())
             .field("clock", &self.clock)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use loxley_sync::prim::Arc;
+    use loxley_sync::prim::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    const MS: u64 = 1_000_000;
+
+    #[derive(Default)]
+    struct Counting {
+        wakes: AtomicUsize,
+        panics: bool,
+    }
+
+    impl Counting {
+        fn wakes(&self) -> usize {
+            // ordering: a test on one thread.
+            self.wakes.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            // ordering: a test on one thread.
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.panics, "this waker panics");
+        }
+    }
+
+    /// Timers for one worker and the count of pokes.
+    fn timers() -> (Timers, Arc<Counting>) {
+        let pokes = Arc::new(Counting::default());
+        let counted = pokes.clone();
+        let poke = move || counted.clone().wake();
+        (Timers::new(1, Clock::paused(), Box::new(poke)), pokes)
+    }
+
+    fn waker() -> (Waker, Arc<Counting>) {
+        let counting = Arc::new(Counting::default());
+        (counting.clone().into(), counting)
+    }
+
+    fn fire(timers: &Timers, now_ns: u64) -> usize {
+        let mut batch = WakeBatch::new();
+        let fired = timers.fire(now_ns, &mut batch);
+        batch.wake_all();
+        fired
+    }
+
+    #[test]
+    fn a_timer_fires_once_and_never_early() {
+        let (timers, _) = timers();
+        for deadline in [
+            0,
+            1,
+            TICK_NS - 1,
+            TICK_NS,
+            TICK_NS + 1,
+            MS,
+            3_600_000 * MS + 7,
+        ] {
+            let (waker, woken) = waker();
+            let key = timers.arm(0, deadline, &waker);
+            let next = timers.next_deadline().unwrap();
+            assert!(
+                next >= deadline && next - deadline < TICK_NS,
+                "{next} for {deadline}"
+            );
+            if deadline > 0 {
+                assert_eq!(fire(&timers, deadline - 1), 0, "{deadline} came early");
+                assert!(!timers.poll(key, &waker));
+            }
+            assert_eq!((fire(&timers, next), fire(&timers, next)), (1, 0));
+            assert!(timers.poll(key, &waker));
+            assert!(!timers.rearm(key, next + MS, 0));
+            timers.disarm(key);
+            assert_eq!(
+                (woken.wakes(), timers.armed(), timers.next_deadline()),
+                (1, 0, None)
+            );
+        }
+    }
+
+    #[test]
+    fn a_disarmed_timer_never_wakes_and_lets_its_waker_go() {
+        let (timers, _) = timers();
+        let (waker, woken) = waker();
+        let key = timers.arm(0, MS, &waker);
+        assert_eq!(Arc::strong_count(&woken), 3);
+        timers.disarm(key);
+        assert_eq!(Arc::strong_count(&woken), 2);
+        assert_eq!((fire(&timers, 2 * MS), woken.wakes()), (0, 0));
+    }
+
+    #[test]
+    fn the_newest_waker_is_woken() {
+        let (timers, _) = timers();
+        let ((first, first_woken), (second, second_woken)) = (waker(), waker());
+        let key = timers.arm(0, MS, &first);
+        assert!(!timers.poll(key, &second));
+        assert_eq!(fire(&timers, 2 * MS), 1);
+        assert_eq!((first_woken.wakes(), second_woken.wakes()), (0, 1));
+    }
+
+    #[test]
+    fn a_rearmed_timer_keeps_its_key_and_fires_at_the_new_time_only() {
+        let (timers, _) = timers();
+        let (waker, woken) = waker();
+        let key = timers.arm(0, MS, &waker);
+        assert!(timers.rearm(key, 5 * MS, 0));
+        assert_eq!(fire(&timers, 4 * MS), 0);
+        assert!(timers.rearm(key, 5 * MS - TICK_NS, 0));
+        assert_eq!((fire(&timers, 5 * MS), woken.wakes()), (1, 1));
+        assert!(timers.has_fired(key));
+    }
+
+    #[test]
+    fn only_an_earlier_deadline_of_a_foreign_thread_pokes() {
+        let (timers, pokes) = timers();
+        let (waker, _) = waker();
+        let foreign = timers.foreign_shard();
+        let own = timers.arm(0, 50 * MS, &waker);
+        assert!(timers.rearm(own, 40 * MS, 0));
+        assert_eq!(pokes.wakes(), 0, "a worker looks by itself");
+        let key = timers.arm(foreign, 30 * MS, &waker);
+        assert_eq!(pokes.wakes(), 1);
+        let later = timers.arm(foreign, 60 * MS, &waker);
+        timers.disarm(later);
+        assert_eq!(
+            pokes.wakes(),
+            1,
+            "a later deadline changes nothing for the sleeper"
+        );
+        assert!(timers.rearm(key, 20 * MS, foreign));
+        assert_eq!(pokes.wakes(), 2);
+        assert!(timers.rearm(own, 10 * MS, foreign));
+        assert_eq!(pokes.wakes(), 3, "the worker whose shard it is may sleep");
+        assert_eq!(timers.next_deadline_of(0), timers.next_deadline());
+    }
+
+    #[test]
+    fn a_great_many_equal_deadlines_fire_in_one_pass_and_in_order() {
+        let (timers, _) = timers();
+        let (waker, woken) = waker();
+        let keys: Vec<_> = (0..20_000).map(|_| timers.arm(0, 7 * MS, &waker)).collect();
+        let next = timers.next_deadline().unwrap();
+        assert_eq!(fire(&timers, next), keys.len());
+        assert_eq!((woken.wakes(), timers.armed()), (keys.len(), 0));
+    }
+
+    #[test]
+    fn timers_armed_in_the_past_by_those_just_woken_come_in_the_next_pass() {
+        /// Arms again in the past whenever it is woken.
+        struct Again(Arc<Timers>);
+        impl Wake for Again {
+            fn wake(self: Arc<Self>) {
+                let _ = self.0.clone().arm(0, 0, &self.into());
+            }
+        }
+        let timers = Arc::new(timers().0);
+        for _ in 0..40 {
+            let _ = timers.arm(0, MS, &Arc::new(Again(timers.clone())).into());
+        }
+        for _ in 0..3 {
+            assert_eq!((fire(&timers, 2 * MS), timers.armed()), (40, 40));
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_robs_nobody() {
+        let (timers, _) = timers();
+        let angry = Arc::new(Counting {
+            panics: true,
+            ..Counting::default()
+        });
+        let (waker, woken) = waker();
+        for round in 1..=2 {
+            for _ in 0..50 {
+                let _ = timers.arm(0, MS, &waker);
+                let _ = timers.arm(timers.foreign_shard(), MS, &angry.clone().into());
+            }
+            if round == 1 {
+                while catch_unwind(AssertUnwindSafe(|| fire(&timers, 2 * MS))).is_err() {}
+            } else {
+                assert!(catch_unwind(AssertUnwindSafe(|| timers.close())).is_err());
+            }
+            assert_eq!((woken.wakes(), angry.wakes()), (50 * round, 50 * round));
+            assert_eq!(timers.armed(), 0);
+        }
+    }
+
+    #[test]
+    fn closing_wakes_everybody_and_refuses_newcomers() {
+        let (timers, _) = timers();
+        let (waker, woken) = waker();
+        let keys = [timers.arm(0, MS, &waker), timers.arm(1, MS, &waker)];
+        assert!(!timers.is_closed());
+        timers.close();
+        assert_eq!((woken.wakes(), timers.armed()), (2, 0));
+        let late = timers.arm(0, MS, &waker);
+        for key in keys.into_iter().chain([late]) {
+            assert!(timers.poll(key, &waker));
+            timers.disarm(key);
+        }
+        assert!(timers.is_closed());
+        assert_eq!((timers.armed(), timers.next_deadline()), (0, None));
     }
 }

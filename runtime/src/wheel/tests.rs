@@ -177,10 +177,10 @@ fn keys_miss_even_after_memory_was_given_back() {
 }
 
 #[test]
-fn millions_of_timers_that_come_and_go_reuse_memory() {
+fn timers_that_come_and_go_reuse_memory() {
     let mut wheel = Wheel::new();
     let mut last = None;
-    for turn in 0..2_000_000_u64 {
+    for turn in 0..300_000_u64 {
         let key = wheel.insert(turn + 1 + turn % 70_000, ());
         if let Some(last) = last.replace(key) {
             wheel.remove(last);
@@ -200,14 +200,14 @@ fn millions_of_timers_that_come_and_go_reuse_memory() {
 fn one_timer_reset_without_end_does_not_grow() {
     let mut wheel = Wheel::new();
     let key = wheel.insert(1, ());
-    for turn in 0..1_000_000 {
+    for turn in 0..300_000 {
         assert!(wheel.reset(key, turn + 30_000));
         if turn % 512 == 0 {
             assert!(drain(&mut wheel, turn).is_empty());
         }
     }
     assert!(wheel.capacity() <= 8);
-    assert_eq!(drain(&mut wheel, 1_029_999).len(), 1);
+    assert_eq!(drain(&mut wheel, 329_999).len(), 1);
 }
 
 /// One move of the random walk.
@@ -366,10 +366,10 @@ impl Pair {
         while !self.step(self.now) {}
     }
 
-    fn apply(&mut self, chosen: Move) {
+    fn apply(&mut self, chosen: &Move) {
         // Beyond the top level's reach the order within a tick is not kept, so the walk stays inside it.
         const END: u64 = 1 << 41;
-        match chosen {
+        match *chosen {
             Move::Insert(far) => self.insert(far.min(signed(END))),
             Move::Remove(which) => self.remove(which),
             Move::Reset(which, far) => self.reset(which, far.min(signed(END))),
@@ -400,13 +400,13 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_random_walk_agrees_with_an_ordered_map(moves in prop::collection::vec(a_move(), 1..200)) {
         let mut pair = Pair::new();
         for chosen in moves {
-            pair.apply(chosen);
+            pair.apply(&chosen);
         }
         for key in std::mem::take(&mut pair.dead) {
             prop_assert!(!pair.wheel.contains(key), "a stale key hit");
