@@ -12,9 +12,3 @@ thread_local! {
 pub(crate) fn driver_handle() -> Option<DriverHandle> {
     DRIVER.with_borrow(Clone::clone)
 }
-
-/// Enters a driver for the rest of this thread's life.
-#[cfg(test)]
-pub(crate) fn set_driver_handle(handle: Option<DriverHandle>) {
-    DRIVER.set(handle);
-}

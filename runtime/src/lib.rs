@@ -8,6 +8,11 @@ mod current;
 mod driver;
 pub mod lowlevel;
 
+/// Signals as something to wait for.
+pub mod signal {
+    pub use crate::driver::signals::ctrl_c;
+}
+
 /// What the models of `loom-tests` see of the rooms.
 #[doc(hidden)]
 pub mod model {
