@@ -196,6 +196,23 @@ fn one_event_for_a_reader_and_a_writer() {
     });
 }
 
+// edges: R1, R2
+#[test]
+fn event_of_one_direction_while_the_other_waits() {
+    model(|| {
+        let source = opened(false, false);
+        let driver = {
+            let source = source.clone();
+            thread::spawn(move || {
+                report(&source, READABLE);
+                report(&source, WRITABLE);
+            })
+        };
+        assert!(block_on(|cx| poll_ready(&source, Direction::Write, WaiterId::POLL, cx)).is_ok());
+        driver.join().expect("no panic");
+    });
+}
+
 // edges: R1, R2, R3
 #[test]
 fn clear_of_one_direction_while_the_other_waits() {
