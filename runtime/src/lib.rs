@@ -53,6 +53,11 @@ pub mod signal {
     pub use crate::driver::signals::ctrl_c;
 }
 
+/// Signals as something to wait for.
+pub mod signal {
+    pub use crate::driver::signals::ctrl_c;
+}
+
 /// What the models of `loom-tests` see of the rooms.
 #[doc(hidden)]
 pub mod model {

@@ -56,6 +56,12 @@ mod reactor;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
+/// How many sources the slab makes at a time, as a power of two: 16 KiB of them. A model would only count their number.
+#[cfg(not(any(loom, shuttle)))]
+const PAGE_BITS: u32 = 8;
+#[cfg(any(loom, shuttle))]
+const PAGE_BITS: u32 = 1;
+
 use reactor::{Happened, Reactor, Remote};
 use slab::{Key, Refused, Slab};
 

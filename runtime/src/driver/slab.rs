@@ -13,9 +13,9 @@ use loxley_sync::prim::atomic::{AtomicBool, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::wait::WakeBatch;
 
+use super::PAGE_BITS;
 use super::readiness::{GENERATION_BITS, Source};
 
-const PAGE_BITS: u32 = 8;
 const PAGE_LEN: usize = 1 << PAGE_BITS;
 /// How many bits of a token are the index; the rest is generation.
 const INDEX_BITS: u32 = 3 * PAGE_BITS;
@@ -41,7 +41,8 @@ pub struct Key {
 
 impl Key {
     /// The number the operating system hands back with every event.
-    pub(super) fn token(self) -> usize {
+    #[must_use]
+    pub fn token(self) -> usize {
         let generation = (self.generation & TOKEN_GENERATION_MASK) as usize;
         (generation << INDEX_BITS) | self.index as usize
     }
