@@ -41,7 +41,7 @@ fn counting() -> (StdArc<Count>, Waker) {
     (count.clone(), count.into())
 }
 
-// edges: W1, W2, W3, W4, W5, W6, W7
+// edges: W1, W2, W3, W4, W5
 #[test]
 fn wake_between_register_and_sleep() {
     model(|| {
@@ -59,7 +59,7 @@ fn wake_between_register_and_sleep() {
     });
 }
 
-// edges: W5, W6, W7: the second of two wake-ups meets the first one in TAKING; the waiter must see both changes.
+// edges: W3, W4, W5: the second of two wake-ups meets the first one in TAKING; the waiter must see both changes.
 #[test]
 fn second_wake_while_the_first_is_taking() {
     model(|| {
@@ -89,35 +89,36 @@ fn second_wake_while_the_first_is_taking() {
     });
 }
 
-// edges: W1 from FULL, W4, W5, W8: a waiter that changes its waker while it is woken
+// edges: W1 from FULL, W3, W6: a waiter that changes its waker while the old one is taken, and waits for a second change
 #[test]
 fn newer_waker_is_not_woken() {
     model(|| {
-        let shared = Arc::new((WaitCell::new(), AtomicBool::new(false)));
+        let shared = Arc::new((WaitCell::new(), AtomicUsize::new(0)));
         let (_, old) = counting();
         let (count, newer) = counting();
         shared.0.register(&old);
         let waking = {
             let shared = shared.clone();
             thread::spawn(move || {
-                // ordering: relaxed, see `wait_for`.
-                shared.1.store(true, Ordering::Relaxed);
-                shared.0.wake();
+                for _ in 0..2 {
+                    // ordering: relaxed, see `wait_for`.
+                    shared.1.fetch_add(1, Ordering::Relaxed);
+                    shared.0.wake();
+                }
             })
         };
         shared.0.register(&newer);
         // ordering: relaxed, see `wait_for`.
-        let seen = shared.1.load(Ordering::Relaxed);
+        let seen = shared.1.load(Ordering::Relaxed) == 2;
         waking.join().unwrap();
-        let woken = count.times();
         assert!(
-            seen || woken == 1,
+            seen || count.times() > 0,
             "neither the change nor a wake-up reached the newer waiter"
         );
     });
 }
 
-// edges: W1, W8: misuse by two registrants costs spurious wake-ups, never a lost one
+// edges: W1, W6: misuse by two registrants costs spurious wake-ups, never a lost one
 #[test]
 fn two_registrants_and_a_wake() {
     model(|| {

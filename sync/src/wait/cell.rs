@@ -7,37 +7,33 @@
 //! # State
 //!
 //! ```text
-//!                 W1                     W2
-//!     EMPTY ─────────────▶ HELD ─────────────────▶ FULL
-//!       ▲ ▲                 │  ▲                   │  │
-//!       │ │ W4              │W3└────────W1─────────┘  │ W5
-//!       │ └── HELD_WOKEN ◀──┘                         ▼
-//!       └──────────────────────────W6────────────── TAKING
+//!              W1                 W2               W3
+//!     EMPTY ────────▶ HELD ─────────────▶ FULL ────────▶ TAKING
+//!       ▲              ▲                   │               │
+//!       │              └────── W1 ─────────┘               │
+//!       └───────────────────────────────────────── W4 ─────┘
 //! ```
 //!
 //! | edge | by | from → to | duty |
 //! |---|---|---|---|
-//! | W1 | register | EMPTY, FULL → HELD | the slot is the registrant's until W2 or W4 |
-//! | W2 | register | HELD → FULL | the waker is published |
-//! | W3 | wake | HELD → `HELD_WOKEN` | nothing: the registrant will wake |
-//! | W4 | register | `HELD_WOKEN` → EMPTY | wake the waker just brought |
-//! | W5 | wake | FULL → TAKING | the slot is the waking thread's until W6 |
-//! | W6 | wake | TAKING → EMPTY | call the waker that was taken |
-//! | W7 | wake | EMPTY, `HELD_WOKEN`, TAKING → same | nothing: nobody waits, or somebody else is about to wake |
-//! | W8 | register | TAKING, HELD, `HELD_WOKEN` → same | wake the waker brought: its wake-up is on its way to an older one |
+//! | W1 | register | EMPTY, FULL → HELD | the slot is the registrant's until W2 |
+//! | W2 | register | HELD → FULL (EMPTY if cloning panicked) | re-check: a wake-up may have met HELD |
+//! | W3 | wake | FULL → TAKING | the slot is the waking thread's until W4 |
+//! | W4 | wake | TAKING → EMPTY | call the waker that was taken |
+//! | W5 | wake | EMPTY, HELD, TAKING → same | nothing: the waiter's re-check will see the change, or W4 wakes it |
+//! | W6 | register | TAKING, HELD → same | wake the waker brought: it could not be left, and the one being taken may be an older task's |
 //!
 //! # Access
 //!
-//! The slot is touched only by the thread that made W1 (until W2/W4) or W5 (until W6).
+//! The slot is touched only by the thread that made W1 (until W2) or W3 (until W4).
 //!
 //! # Ordering
 //!
 //! | row | site | why |
 //! |---|---|---|
-//! | A | W1, W5 acquire | sees the slot as the last W2, W4 or W6 left it |
-//! | B | W2, W4, W6 release | publishes the slot to the next A |
-//! | C | W3, W5, W7 are read-modify-writes, acquire and release | what the waking thread changed before `wake` is visible to a registrant whose W1 or W2 comes later in the word's order: its re-check sees the change. One whose W2 came earlier has its waker taken. There is no third case |
-//! | D | W1, W2, W8 acquire on success and failure | the other half of row C |
+//! | A | W1, W3 acquire | sees the slot as the last W2 or W4 left it |
+//! | B | W2, W4 release | publishes the slot to the next A |
+//! | C | all six edges are read-modify-writes that acquire and release | what the waking thread changed before `wake` is visible to a registrant whose W2 or W6 comes later in the word's order than that W3 or W5: its re-check sees the change. A registrant whose W2 came earlier has left its waker for W3. There is no third case |
 
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
@@ -51,10 +47,8 @@ const EMPTY: u8 = 0;
 const FULL: u8 = 1;
 /// A registrant is at the slot.
 const HELD: u8 = 2;
-/// A registrant is at the slot and a wake-up came meanwhile.
-const HELD_WOKEN: u8 = 3;
 /// A waking thread is at the slot.
-const TAKING: u8 = 4;
+const TAKING: u8 = 3;
 
 /// A slot for the waker of one waiting future.
 ///
@@ -83,7 +77,7 @@ impl WaitCell {
     /// After it, look again at the condition waited for: a wake-up that came before this call is not remembered.
     pub fn register(&self, waker: &Waker) {
         if !self.hold() {
-            // W8: whoever is at the slot wakes an older waker, or is a second registrant. Either way come back soon.
+            // W6: whoever is at the slot wakes an older waker, or is a second registrant. Either way come back soon.
             waker.wake_by_ref();
             return;
         }
@@ -112,44 +106,40 @@ impl WaitCell {
     /// `None` also when somebody else is about to call it.
     #[must_use = "a waker that is not called is a wake-up lost"]
     pub fn take(&self) -> Option<Waker> {
-        // ordering: rows A, C (W3, W5, W7). Failure only reloads; the retry acquires.
+        // ordering: rows A, C (W3, W5). A failure only reloads; the retry acquires.
         let before = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |state| {
-                Some(match state {
-                    FULL => TAKING,
-                    HELD => HELD_WOKEN,
-                    same => same,
-                })
+                Some(if state == FULL { TAKING } else { state })
             });
         if before != Ok(FULL) {
             return None;
         }
         let waker = self.swap_slot(None);
-        // ordering: row B (W6). A store, for in TAKING nobody else changes the word; but register and wake read the word
-        // in W7 and W8 with a write of the same value, hence a swap that keeps what they released.
+        // ordering: rows B, C (W4). A swap, for W5 and W6 may have written the word since W3, and what they released has
+        // to reach the next W1.
         self.state.swap(EMPTY, Ordering::AcqRel);
         waker
     }
 
-    /// W1, or `false` for W8.
+    /// W1, or `false` for W6.
     fn hold(&self) -> bool {
-        // ordering: rows A, D (W1, W8). Failure only reloads; the retry acquires.
+        // ordering: rows A, C (W1, W6). A failure only reloads; the retry acquires.
         self.state
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |state| {
                 Some(match state {
                     EMPTY | FULL => HELD,
-                    same => same,
+                    busy => busy,
                 })
             })
             .is_ok_and(|before| matches!(before, EMPTY | FULL))
     }
 
-    /// Exchanges what is in the slot; only between W1 and W2/W4, or W5 and W6.
+    /// Exchanges what is in the slot; only between W1 and W2, or W3 and W4.
     #[expect(unsafe_code, reason = "the slot is handed over through the state")]
     fn swap_slot(&self, new: Option<Waker>) -> Option<Waker> {
         self.slot.with_mut(|slot| {
-            // SAFETY: the caller is the one thread that moved the state to HELD or TAKING (W1, W5) and has not moved it
+            // SAFETY: the caller is the one thread that moved the state to HELD or TAKING (W1, W3) and has not moved it
             // on; every other thread that finds those states stays away from the slot.
             let slot = unsafe { &mut *slot };
             std::mem::replace(slot, new)
@@ -157,7 +147,7 @@ impl WaitCell {
     }
 }
 
-/// The slot between W1 and W2/W4.
+/// The slot between W1 and W2.
 struct Held<'a> {
     cell: &'a WaitCell,
     waker: Option<Waker>,
@@ -168,20 +158,9 @@ impl Drop for Held<'_> {
         let next = if self.waker.is_some() { FULL } else { EMPTY };
         let none = self.cell.swap_slot(self.waker.take());
         debug_assert!(none.is_none(), "the slot was emptied when it was taken");
-        // ordering: rows B, D (W2): publishes the slot; a failure sees what the waking thread changed.
-        let published =
-            self.cell
-                .state
-                .compare_exchange(HELD, next, Ordering::AcqRel, Ordering::Acquire);
-        if published.is_err() {
-            let waker = self.cell.swap_slot(None);
-            // ordering: row B (W4). A swap, so that what W3 and W7 released is passed on.
-            let before = self.cell.state.swap(EMPTY, Ordering::AcqRel);
-            debug_assert_eq!(before, HELD_WOKEN, "only W3 moves a held cell");
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        // ordering: rows B, C (W2). A swap and not a store: what a waking thread released at HELD (W5) is acquired here.
+        let before = self.cell.state.swap(next, Ordering::AcqRel);
+        debug_assert_eq!(before, HELD, "nobody moves a held cell but its holder");
     }
 }
 
@@ -189,7 +168,7 @@ impl Drop for Held<'_> {
 // SAFETY: `state` is Send. `slot` holds wakers, which are Send.
 unsafe impl Send for WaitCell {}
 #[expect(unsafe_code, reason = "the slot is handed over through the state")]
-// SAFETY: `state` is Sync. `slot` is only touched by the one thread that W1 or W5 gave it to, and wakers are Send.
+// SAFETY: `state` is Sync. `slot` is only touched by the one thread that W1 or W3 gave it to, and wakers are Send.
 unsafe impl Sync for WaitCell {}
 
 impl Default for WaitCell {
@@ -205,7 +184,6 @@ impl fmt::Debug for WaitCell {
             EMPTY => "empty",
             FULL => "full",
             HELD => "held",
-            HELD_WOKEN => "held, woken",
             _ => "taking",
         };
         f.debug_tuple("WaitCell").field(&state).finish()

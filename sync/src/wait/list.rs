@@ -78,6 +78,9 @@ pub trait Protocol: Sized {
     /// What a waiter says when it enlists, and finds, perhaps changed, in its grant.
     type Note;
 
+    /// The last waiter is about to be granted or has left; the mutex is held. The place to clear a *somebody waits* bit.
+    fn emptied(&self) {}
+
     /// A waiter left without a grant, and is out of the list: look whether others can go on now. The mutex is free.
     fn left(list: &WaitList<Self>, note: Self::Note);
 
@@ -271,7 +274,7 @@ impl<'a, P: Protocol> Locked<'a, P> {
     #[must_use = "a waker that is not called is a wake-up lost"]
     pub fn grant_front(&mut self, edit: impl FnOnce(&mut P::Note)) -> Option<Waker> {
         let node = self.inner.head?;
-        self.inner.unlink(node);
+        self.unlink(node);
         // SAFETY: it was in the list, so it is alive; it stays alive until its future sees GRANTED, stored below.
         let node = unsafe { node.as_ref() };
         let waker = node.slot.with_mut(|slot| {
@@ -311,6 +314,13 @@ impl<'a, P: Protocol> Locked<'a, P> {
         }
         if let Some(panic) = first_panic {
             resume_unwind(panic);
+        }
+    }
+
+    fn unlink(&mut self, node: NonNull<Node<P::Note>>) {
+        self.inner.unlink(node);
+        if self.inner.head.is_none() {
+            self.list.shared.emptied();
         }
     }
 
@@ -559,7 +569,7 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         if self.node.stage.load(Ordering::Relaxed) != WAITING {
             return None;
         }
-        locked.inner.unlink(NonNull::from(&self.node));
+        locked.unlink(NonNull::from(&self.node));
         // ordering: row C, under the mutex.
         self.node.stage.store(IDLE, Ordering::Relaxed);
         drop(locked);
