@@ -6,7 +6,7 @@
 //!
 //! # State
 //!
-//! The word is a set of bits that only ever rise, but for PARKED:
+//! The word is a set of bits that only ever rise, but for PARKED. CLOSED spares a receiver that is gone its wake-up:
 //!
 //! | bit | risen by | means |
 //! |---|---|---|
@@ -49,7 +49,7 @@
 
 use crate::ambient::{WaitKind, poll_budgeted, wait_reason};
 use crate::prim::atomic::{AtomicU8, Ordering};
-use crate::prim::cell::UnsafeCell;
+use crate::prim::cell::{Tracked, UnsafeCell};
 use crate::wait::{WaitCell, block_on};
 use std::error::Error;
 use std::fmt;
@@ -86,6 +86,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
         value: UnsafeCell::new(None),
         waker: UnsafeCell::new(None),
         closing: WaitCell::new(),
+        _freed: Tracked::new(),
     })));
     let sender = Sender {
         end: End(block, PhantomData),
@@ -123,6 +124,7 @@ struct Block<T> {
     value: UnsafeCell<Option<T>>,
     waker: UnsafeCell<Option<Waker>>,
     closing: WaitCell,
+    _freed: Tracked,
 }
 
 /// A pointer to the block from an end that is not done with it.

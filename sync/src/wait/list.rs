@@ -81,6 +81,11 @@ pub trait Protocol: Sized {
     /// The last waiter is about to be granted or has left; the mutex is held. The place to clear a *somebody waits* bit.
     fn emptied(&self) {}
 
+    /// A waiter leaves without a grant; the mutex is held. The place to keep counts exact.
+    fn leaving(state: &mut Self::State, note: &mut Self::Note) {
+        let _ = (state, note);
+    }
+
     /// A waiter left without a grant, and is out of the list: look whether others can go on now. The mutex is free.
     fn left(list: &WaitList<Self>, note: Self::Note);
 
@@ -100,9 +105,24 @@ pub struct WaitList<P: Protocol> {
 
 struct Inner<P: Protocol> {
     state: P::State,
-    head: Link<P::Note>,
-    tail: Link<P::Note>,
+    lanes: [Ends<P::Note>; 2],
+}
+
+/// The two ends of one lane.
+struct Ends<N> {
+    head: Link<N>,
+    tail: Link<N>,
     len: usize,
+}
+
+/// One of the two queues of a list. Most primitives use [`Lane::Main`] alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// The queue in which waiters stand unless they say otherwise.
+    #[default]
+    Main,
+    /// A second queue under the same mutex: putters beside getters, an upgrade beside newcomers.
+    Side,
 }
 
 type Link<N> = Option<NonNull<Node<N>>>;
@@ -124,6 +144,7 @@ struct Node<N> {
 }
 
 struct Slot<N> {
+    lane: Lane,
     prev: Link<N>,
     next: Link<N>,
     waker: Option<Waker>,
@@ -144,6 +165,8 @@ pub enum Entry<R, N> {
     Done(R),
     /// Enlist with this note.
     Wait(N),
+    /// Enlist in the side lane with this note.
+    WaitAside(N),
 }
 
 /// How a wait ended.
@@ -163,7 +186,13 @@ impl<P: Protocol> WaitList<P> {
         pub const fn new(shared: P, state: P::State) -> Self {
             Self {
                 shared,
-                inner: Mutex::new(Inner { state, head: None, tail: None, len: 0 }),
+                inner: Mutex::new(Inner {
+                    state,
+                    lanes: [
+                        Ends { head: None, tail: None, len: 0 },
+                        Ends { head: None, tail: None, len: 0 },
+                    ],
+                }),
             }
         }
     }
@@ -250,31 +279,32 @@ impl<'a, P: Protocol> Locked<'a, P> {
         &self.list.shared
     }
 
-    /// How many wait.
+    /// How many wait in the main lane.
     #[inline]
     #[must_use]
     pub fn waiters(&self) -> usize {
-        self.inner.len
+        self.waiters_in(Lane::Main)
     }
 
-    /// Looks at, or changes, the note of the oldest waiter.
-    pub fn with_front<R>(&mut self, look: impl FnOnce(&mut P::Note) -> R) -> Option<R> {
-        let node = self.inner.head?;
-        // SAFETY: a node in the list is alive: its future unlinks it, under this mutex, before it goes.
-        let node = unsafe { node.as_ref() };
-        node.slot.with_mut(|slot| {
-            // SAFETY: the node is WAITING and we hold the mutex (table Access).
-            let slot = unsafe { &mut *slot };
-            slot.note.as_mut().map(look)
-        })
+    /// How many wait in `lane`.
+    #[inline]
+    #[must_use]
+    pub fn waiters_in(&self, lane: Lane) -> usize {
+        self.inner.lanes[lane as usize].len
     }
 
-    /// L2: grants the oldest waiter, after `edit` changed its note. The waker that comes back is to be called once the
-    /// mutex is released.
+    /// L2: grants the oldest waiter of the main lane, after `edit` changed its note. The waker that comes back is to be
+    /// called once the mutex is released.
     #[must_use = "a waker that is not called is a wake-up lost"]
     pub fn grant_front(&mut self, edit: impl FnOnce(&mut P::Note)) -> Option<Waker> {
-        let node = self.inner.head?;
-        self.unlink(node);
+        self.grant_front_in(Lane::Main, edit)
+    }
+
+    /// [`grant_front`](Self::grant_front) of `lane`.
+    #[must_use = "a waker that is not called is a wake-up lost"]
+    pub fn grant_front_in(&mut self, lane: Lane, edit: impl FnOnce(&mut P::Note)) -> Option<Waker> {
+        let node = self.inner.lanes[lane as usize].head?;
+        self.unlink(lane, node);
         // SAFETY: it was in the list, so it is alive; it stays alive until its future sees GRANTED, stored below.
         let node = unsafe { node.as_ref() };
         let waker = node.slot.with_mut(|slot| {
@@ -291,19 +321,32 @@ impl<'a, P: Protocol> Locked<'a, P> {
         waker
     }
 
-    /// Grants from the head for as long as `pick`, which sees the state and the head's note, says so; releases the mutex;
-    /// wakes whom it granted. It does so in batches, the mutex free in between.
+    /// Grants from the head of the main lane for as long as `pick`, which sees the state and the head's note, says so;
+    /// releases the mutex; wakes whom it granted. It does so in batches, the mutex free in between.
     ///
     /// # Panics
     ///
     /// With the first panic of a waker, after everybody was granted and woken.
-    pub fn grant_while(self, mut pick: impl FnMut(&P, &mut P::State, &mut P::Note) -> bool) {
+    pub fn grant_while(self, pick: impl FnMut(&P, &mut P::State, &mut P::Note) -> bool) {
+        self.grant_while_in(Lane::Main, pick);
+    }
+
+    /// [`grant_while`](Self::grant_while) of `lane`.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a waker, after everybody was granted and woken.
+    pub fn grant_while_in(
+        self,
+        lane: Lane,
+        mut pick: impl FnMut(&P, &mut P::State, &mut P::Note) -> bool,
+    ) {
         let list = self.list;
         let mut next = Some(self);
         let mut wakes = WakeBatch::new();
         let mut first_panic = None;
         while let Some(mut locked) = next.take() {
-            let more = locked.grant_batch(&mut wakes, &mut pick);
+            let more = locked.grant_batch(lane, &mut wakes, &mut pick);
             drop(locked);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| wakes.wake_all())) {
                 first_panic.get_or_insert(panic);
@@ -317,9 +360,10 @@ impl<'a, P: Protocol> Locked<'a, P> {
         }
     }
 
-    fn unlink(&mut self, node: NonNull<Node<P::Note>>) {
-        self.inner.unlink(node);
-        if self.inner.head.is_none() {
+    /// Takes `node`, which is in `lane` of this list, out of it. The caller moves it out of WAITING.
+    fn unlink(&mut self, lane: Lane, node: NonNull<Node<P::Note>>) {
+        self.inner.lanes[lane as usize].unlink(node);
+        if self.inner.lanes.iter().all(|lane| lane.head.is_none()) {
             self.list.shared.emptied();
         }
     }
@@ -327,27 +371,28 @@ impl<'a, P: Protocol> Locked<'a, P> {
     /// One batch of [`grant_while`](Self::grant_while); whether it ended because the batch was full.
     fn grant_batch(
         &mut self,
+        lane: Lane,
         wakes: &mut WakeBatch,
         pick: &mut impl FnMut(&P, &mut P::State, &mut P::Note) -> bool,
     ) -> bool {
         while wakes.has_room() {
-            let Some(node) = self.inner.head else {
+            let inner = &mut *self.inner;
+            let Some(node) = inner.lanes[lane as usize].head else {
                 return false;
             };
             // SAFETY: a node in the list is alive: its future unlinks it, under this mutex, before it goes.
             let node = unsafe { node.as_ref() };
-            let state = &mut self.inner.state;
             let picked = node.slot.with_mut(|slot| {
                 // SAFETY: the node is WAITING and we hold the mutex (table Access).
                 let slot = unsafe { &mut *slot };
                 slot.note
                     .as_mut()
-                    .is_some_and(|note| pick(&self.list.shared, state, note))
+                    .is_some_and(|note| pick(&self.list.shared, &mut inner.state, note))
             });
             if !picked {
                 return false;
             }
-            if let Some(waker) = self.grant_front(|_| {}) {
+            if let Some(waker) = self.grant_front_in(lane, |_| {}) {
                 wakes.push(waker);
             }
         }
@@ -355,9 +400,9 @@ impl<'a, P: Protocol> Locked<'a, P> {
     }
 }
 
-impl<P: Protocol> Inner<P> {
+impl<N> Ends<N> {
     /// Appends `node`. The caller makes it WAITING, and holds the mutex.
-    fn push_back(&mut self, node: NonNull<Node<P::Note>>) {
+    fn push_back(&mut self, node: NonNull<Node<N>>) {
         let prev = self.tail.replace(node);
         match prev {
             // SAFETY: a node in the list is alive, see `unlink`.
@@ -369,8 +414,8 @@ impl<P: Protocol> Inner<P> {
         self.len += 1;
     }
 
-    /// Takes `node`, which is in this list, out of it. The caller moves it out of WAITING, and holds the mutex.
-    fn unlink(&mut self, node: NonNull<Node<P::Note>>) {
+    /// Takes `node`, which is in this lane, out of it. The caller moves it out of WAITING, and holds the mutex.
+    fn unlink(&mut self, node: NonNull<Node<N>>) {
         // SAFETY: a node in the list is alive: L2 and L3 unlink it before its future may free it.
         let (prev, next) = unsafe { node.as_ref() }.take_links();
         match prev {
@@ -444,6 +489,7 @@ impl<'a, P: Protocol> Waiter<'a, P> {
             node: Node {
                 stage: AtomicU8::new(IDLE),
                 slot: UnsafeCell::new(Slot {
+                    lane: Lane::Main,
                     prev: None,
                     next: None,
                     waker: None,
@@ -470,25 +516,26 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         assert!(stage == IDLE, "a waiter enters its list once");
         let waker = cx.waker().clone();
         let mut locked = this.list.lock();
-        match enter(&mut locked) {
+        let (lane, note) = match enter(&mut locked) {
             Entry::Done(done) => {
                 drop(locked);
-                Poll::Ready(Waited::Done(done))
+                return Poll::Ready(Waited::Done(done));
             }
-            Entry::Wait(note) => {
-                this.node.slot.with_mut(|slot| {
-                    // SAFETY: the node is IDLE, so it is ours; the mutable borrow of the pinned waiter is in our hands.
-                    let slot = unsafe { &mut *slot };
-                    slot.waker = Some(waker);
-                    slot.note = Some(note);
-                });
-                // ordering: row C, under the mutex.
-                this.node.stage.store(WAITING, Ordering::Relaxed);
-                // The waiter is pinned, so the node keeps its place until its destructor has run, which unlinks it.
-                locked.inner.push_back(NonNull::from(&this.node));
-                Poll::Pending
-            }
-        }
+            Entry::Wait(note) => (Lane::Main, note),
+            Entry::WaitAside(note) => (Lane::Side, note),
+        };
+        this.node.slot.with_mut(|slot| {
+            // SAFETY: the node is IDLE, so it is ours; the mutable borrow of the pinned waiter is in our hands.
+            let slot = unsafe { &mut *slot };
+            slot.lane = lane;
+            slot.waker = Some(waker);
+            slot.note = Some(note);
+        });
+        // ordering: row C, under the mutex.
+        this.node.stage.store(WAITING, Ordering::Relaxed);
+        // The waiter is pinned, so the node keeps its place until its destructor has run, which unlinks it.
+        locked.inner.lanes[lane as usize].push_back(NonNull::from(&this.node));
+        Poll::Pending
     }
 
     /// L4: ready, with the note, once somebody granted. Otherwise the newest waker is kept.
@@ -569,7 +616,15 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         if self.node.stage.load(Ordering::Relaxed) != WAITING {
             return None;
         }
-        locked.unlink(NonNull::from(&self.node));
+        let lane = self.node.slot.with_mut(|slot| {
+            // SAFETY: the node is WAITING and we hold the mutex (table Access).
+            let slot = unsafe { &mut *slot };
+            if let Some(note) = &mut slot.note {
+                P::leaving(&mut locked.inner.state, note);
+            }
+            slot.lane
+        });
+        locked.unlink(lane, NonNull::from(&self.node));
         // ordering: row C, under the mutex.
         self.node.stage.store(IDLE, Ordering::Relaxed);
         drop(locked);
@@ -603,7 +658,7 @@ impl<P: Protocol + fmt::Debug> fmt::Debug for WaitList<P> {
 impl<P: Protocol> fmt::Debug for Locked<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locked")
-            .field("waiters", &self.inner.len)
+            .field("waiters", &self.waiters())
             .finish_non_exhaustive()
     }
 }
