@@ -144,6 +144,10 @@ pub(crate) fn polls() -> bool {
 /// Calls `f` with this thread's timers and the shard to arm in; `None` outside every runtime.
 #[inline]
 pub(crate) fn with_timer_site<R>(f: impl FnOnce(&prim::Arc<Timers>, usize) -> R) -> Option<R> {
+    #[cfg(test)]
+    if let Some((timers, shard)) = test_site::get() {
+        return Some(f(&timers, shard));
+    }
     CURRENT
         .try_with(|current| {
             let shared = current.shared.borrow();
@@ -158,4 +162,29 @@ pub(crate) fn with_timer_site<R>(f: impl FnOnce(&prim::Arc<Timers>, usize) -> R)
 /// The driver of the runtime that this thread's code runs in.
 pub(crate) fn driver_handle() -> Option<DriverHandle> {
     with_shared(|shared| shared.driver_handle().clone())
+}
+
+/// Unit tests of the rooms below the scheduler put their own timers here.
+#[cfg(test)]
+pub(crate) use test_site::set as set_timer_site;
+
+#[cfg(test)]
+mod test_site {
+    use crate::driver::timers::Timers;
+    use loxley_sync::prim::Arc;
+    use std::cell::RefCell;
+
+    type Site = Option<(Arc<Timers>, usize)>;
+
+    std::thread_local! {
+        static SITE: RefCell<Site> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn get() -> Site {
+        SITE.with_borrow(Clone::clone)
+    }
+
+    pub(crate) fn set(site: Site) -> Site {
+        SITE.replace(site)
+    }
 }
