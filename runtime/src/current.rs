@@ -6,10 +6,10 @@
 use crate::driver::DriverHandle;
 use crate::driver::timers::Timers;
 use crate::scheduler::{Core, Shared};
-use loxley_sync::prim;
-use std::sync::Arc;
+use loxley_sync::prim::Arc as ModelArc;
 use std::cell::{Cell, RefCell};
 use std::ptr;
+use std::sync::Arc;
 
 /// What one thread knows.
 pub(crate) struct Current {
@@ -143,7 +143,7 @@ pub(crate) fn polls() -> bool {
 
 /// Calls `f` with this thread's timers and the shard to arm in; `None` outside every runtime.
 #[inline]
-pub(crate) fn with_timer_site<R>(f: impl FnOnce(&prim::Arc<Timers>, usize) -> R) -> Option<R> {
+pub(crate) fn with_timer_site<R>(f: impl FnOnce(&ModelArc<Timers>, usize) -> R) -> Option<R> {
     #[cfg(test)]
     if let Some((timers, shard)) = test_site::get() {
         return Some(f(&timers, shard));
@@ -157,6 +157,11 @@ pub(crate) fn with_timer_site<R>(f: impl FnOnce(&prim::Arc<Timers>, usize) -> R)
         })
         .ok()
         .flatten()
+}
+
+/// This thread's timers and the shard to arm in; `None` outside every runtime.
+pub(crate) fn timer_site() -> Option<(ModelArc<Timers>, usize)> {
+    with_timer_site(|timers, shard| (timers.clone(), shard))
 }
 
 /// The driver of the runtime that this thread's code runs in.

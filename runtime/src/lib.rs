@@ -48,11 +48,6 @@ pub use spawn::{all_tasks, create_task, current_task, yield_now};
 pub use task::{Task, TaskError, TaskRef};
 pub use time::*;
 
-/// Signals as futures.
-pub mod signal {
-    pub use crate::driver::signals::ctrl_c;
-}
-
 /// Signals as something to wait for.
 pub mod signal {
     pub use crate::driver::signals::ctrl_c;

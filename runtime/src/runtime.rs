@@ -7,12 +7,12 @@ use crate::metrics::Metrics;
 use crate::scheduler::{self, Shared};
 use crate::spawn::NO_RUNTIME;
 use crate::task::{Task, TaskError, TaskRef, UnhandledError};
-use std::sync::Arc;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -111,7 +111,9 @@ impl Runtime {
         match scheduler::block_on(&self.shared, future, Location::caller()) {
             Ok(output) => output,
             Err(TaskError::Panicked(panic)) => panic.resume(),
-            Err(TaskError::Cancelled(error)) => panic!("the future given to `block_on` was {error}"),
+            Err(TaskError::Cancelled(error)) => {
+                panic!("the future given to `block_on` was {error}")
+            }
         }
     }
 
@@ -246,7 +248,11 @@ impl fmt::Display for ShutdownReport {
         }
         f.write_str("the runtime did not stop in time:")?;
         for task in &self.tasks {
-            let state = if task.is_runnable() { "running" } else { "waiting" };
+            let state = if task.is_runnable() {
+                "running"
+            } else {
+                "waiting"
+            };
             write!(f, "\n  {task}, {state}")?;
         }
         for thread in &self.threads {

@@ -63,18 +63,6 @@ impl<T> Injector<T> {
         Some(first)
     }
 
-    /// Takes one item.
-    pub(crate) fn pop(&self) -> Option<T> {
-        if self.is_empty() {
-            return None;
-        }
-        let mut items = self.items.lock();
-        let first = items.pop_front();
-        // ordering: relaxed, see `push`.
-        self.len.store(items.len(), Ordering::Relaxed);
-        first
-    }
-
     /// Puts items back to the front, in their order.
     pub(crate) fn push_front(&self, batch: &mut VecDeque<T>) {
         let mut items = self.items.lock();

@@ -6,10 +6,10 @@
 
 #[cfg(not(any(loom, shuttle, miri)))]
 mod deque;
-mod injector;
 #[cfg(any(loom, shuttle, miri))]
 #[path = "modeled.rs"]
 mod deque;
+mod injector;
 
 pub(crate) use deque::{Local, Stealer};
 pub(crate) use injector::Injector;

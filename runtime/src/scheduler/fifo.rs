@@ -10,11 +10,11 @@ use crate::clock::real_now;
 use crate::current;
 use crate::driver::{Driver, Wait};
 use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError, Turn};
-use std::sync::Arc;
 use loxley_sync::wait::WakeBatch;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// Runs `future` and everything else of this runtime on this thread, until `future` ends.
 pub(super) fn block_on<F: Future>(
@@ -133,7 +133,8 @@ impl<'a> Round<'a> {
 
     fn turn(&self, driver: &mut Driver, wait: Wait, wakers: &mut WakeBatch) {
         if let Err(error) = driver.turn(wait, wakers) {
-            self.shared.report(format!("the driver cannot wait: {error}"));
+            self.shared
+                .report(format!("the driver cannot wait: {error}"));
         }
     }
 

@@ -98,7 +98,11 @@ impl Idle {
         {
             let mut sleepers = self.sleepers.lock();
             sleepers.push(worker);
-            let change = if searching { ASLEEP - SEARCHING } else { ASLEEP };
+            let change = if searching {
+                ASLEEP - SEARCHING
+            } else {
+                ASLEEP
+            };
             // ordering: relaxed, the fence below orders it before the caller's look at the queues.
             self.word.fetch_add(change, Ordering::Relaxed);
         }

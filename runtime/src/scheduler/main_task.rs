@@ -5,12 +5,12 @@ use super::shared::Shared;
 use super::worker::wake_all;
 use crate::current;
 use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError};
-use std::sync::Arc;
 use loxley_sync::prim::atomic::Ordering;
 use loxley_sync::prim::thread::{self, Thread};
 use loxley_sync::wait::WakeBatch;
 use std::future::Future;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Runs `future` to its end on this thread, as a task of `shared`.

@@ -19,9 +19,9 @@
 use super::shared::{Counters, Remote, Shared};
 use crate::clock::real_now;
 use crate::task::Scheduled;
-use std::sync::Arc;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering, fence};
 use loxley_sync::prim::lock::Mutex;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,9 @@ impl Monitor {
         // ordering: relaxed, all three: hints, each written by one worker only.
         let polls = counters.polls.load(Ordering::Relaxed);
         // ordering: as above.
-        counters.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
+        counters
+            .polls
+            .store(polls.wrapping_add(1), Ordering::Relaxed);
         // ordering: as above.
         counters.polling.store(task.id().get(), Ordering::Relaxed);
         // ordering: relaxed, `start` decides.
@@ -83,7 +85,9 @@ impl Monitor {
     #[cold]
     fn start(&self, shared: &Arc<Shared>) {
         // ordering: relaxed, only one caller may go on, and it publishes nothing but the thread, which has its lock.
-        if self.started.swap(true, Ordering::Relaxed) || shared.remotes.len() < 2 && !shared.reports_slow_polls() {
+        if self.started.swap(true, Ordering::Relaxed)
+            || shared.remotes.len() < 2 && !shared.reports_slow_polls()
+        {
             return;
         }
         let watched = shared.clone();

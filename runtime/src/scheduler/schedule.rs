@@ -12,9 +12,9 @@ use super::core::Core;
 use super::shared::Shared;
 use crate::current;
 use crate::task::{Place, Reporter, Schedule, Scheduled, Task, TaskId, TaskRef, refuse};
-use std::sync::Arc;
 use std::future::Future;
 use std::panic::Location;
+use std::sync::Arc;
 
 impl Schedule for Shared {
     #[inline]

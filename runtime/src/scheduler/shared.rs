@@ -18,10 +18,10 @@ use crate::queue::{Injector, Local, Stealer};
 use crate::task::{Registry, Reporter, Roster, Scheduled, Slot, TaskRef};
 use loxley_sync::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use loxley_sync::prim::lock::Mutex;
-use loxley_sync::prim::{self, CachePadded};
-use std::sync::{Arc, OnceLock, Weak};
+use loxley_sync::prim::{Arc as ModelArc, CachePadded};
 use std::fmt;
 use std::io;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// A callback of the builder.
@@ -91,7 +91,7 @@ pub(crate) struct Shared {
     /// Held by the one thread that waits for the world; only ever tried, except by `fifo.rs`, whose one thread owns it.
     pub(super) driver: Mutex<Driver>,
     pub(super) driver_handle: DriverHandle,
-    pub(super) timers: prim::Arc<Timers>,
+    pub(super) timers: ModelArc<Timers>,
     pub(super) pool: Pool,
     pub(super) monitor: Monitor,
     pub(super) shutdown: Shutdown,
@@ -152,7 +152,7 @@ impl Shared {
             }),
             driver: Mutex::new(driver),
             driver_handle,
-            timers: prim::Arc::new(timers),
+            timers: ModelArc::new(timers),
             pool,
             monitor: Monitor::new(),
             shutdown: Shutdown::new(config.workers),
@@ -164,7 +164,7 @@ impl Shared {
         Ok((Arc::new(shared), seats))
     }
 
-    pub(crate) fn timers(&self) -> &prim::Arc<Timers> {
+    pub(crate) fn timers(&self) -> &ModelArc<Timers> {
         &self.timers
     }
 

@@ -9,12 +9,12 @@ use crate::blocking::Pool;
 use crate::current::{self, Current};
 use crate::driver::Wait;
 use crate::task::{Scheduled, Turn};
-use std::sync::Arc;
 use loxley_sync::prim::atomic::Ordering;
 use loxley_sync::wait::WakeBatch;
 use std::cell::RefMut;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// What the builder gives for a worker's thread.
 pub(crate) struct ThreadStyle<'a> {
@@ -117,7 +117,9 @@ struct Worker<'a> {
 impl Worker<'_> {
     fn core(&self) -> RefMut<'_, Core> {
         RefMut::map(self.current.core.borrow_mut(), |core| {
-            &mut **core.as_mut().expect("the core is here while the worker runs")
+            &mut **core
+                .as_mut()
+                .expect("the core is here while the worker runs")
         })
     }
 
@@ -151,7 +153,9 @@ impl Worker<'_> {
                 self.stop_searching();
             }
         }
-        self.shared.monitor.begin_poll(self.shared, &self.remote.counters, &task);
+        self.shared
+            .monitor
+            .begin_poll(self.shared, &self.remote.counters, &task);
         let turn = task.run();
         match turn {
             Turn::Rest | Turn::Done => {}
@@ -177,7 +181,8 @@ impl Worker<'_> {
             let turn = driver.turn(Wait::No, &mut batch);
             drop(driver);
             if let Err(error) = turn {
-                self.shared.report(format!("the driver cannot look: {error}"));
+                self.shared
+                    .report(format!("the driver cannot look: {error}"));
             }
         }
         wake_all(&mut batch);
@@ -332,7 +337,8 @@ impl Worker<'_> {
     fn rest_while_draining(&self) {
         let shared = self.shared;
         shared.idle.fall_asleep(self.index, false);
-        if !shared.has_work_for(self.index) && !shared.is_drained() && !self.core().has_work(shared) {
+        if !shared.has_work_for(self.index) && !shared.is_drained() && !self.core().has_work(shared)
+        {
             self.remote.park.park_alone();
         }
         if shared.idle.wake_oneself(self.index) == Woken::Claimed {

@@ -2,7 +2,10 @@
 //!
 //! A request is counted and its message kept before T10 makes it visible, so whoever hears of the request finds the message.
 //! Today the root of the task answers every request: the whole future is dropped.
-#![expect(unsafe_code, reason = "hands a task that T10 made runnable to its scheduler")]
+#![expect(
+    unsafe_code,
+    reason = "hands a task that T10 made runnable to its scheduler"
+)]
 
 use super::join::TaskRef;
 use super::raw;
@@ -45,11 +48,7 @@ impl TaskRef {
         }
     }
 
-    fn request(
-        &self,
-        message: Option<Arc<str>>,
-        origin: &'static Location<'static>,
-    ) -> bool {
+    fn request(&self, message: Option<Arc<str>>, origin: &'static Location<'static>) -> bool {
         let header = self.header();
         if header.state.load().is_complete() {
             return false;

@@ -144,7 +144,11 @@ impl Header {
     pub(crate) fn cold(&self) -> &Cold {
         // ordering: acquire pairs with the release of whoever published it.
         let seen = self.cold.load(Ordering::Acquire);
-        let cold = if seen.is_null() { self.make_cold() } else { seen };
+        let cold = if seen.is_null() {
+            self.make_cold()
+        } else {
+            seen
+        };
         // SAFETY: non-null and published by `make_cold`; freed only with the header.
         unsafe { &*cold }
     }

@@ -208,7 +208,12 @@ impl fmt::Debug for TaskRef {
 
 impl fmt::Display for TaskRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {:?} spawned at {}", &*self.name(), self.spawned_at())
+        write!(
+            f,
+            "task {:?} spawned at {}",
+            &*self.name(),
+            self.spawned_at()
+        )
     }
 }
 
@@ -219,7 +224,10 @@ impl<T> Task<T> {
 
     /// The same task without its output.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "asyncio has no word for it; a conversion by reference")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "asyncio has no word for it; a conversion by reference"
+    )]
     pub fn as_ref(&self) -> TaskRef {
         TaskRef((*self.task).clone())
     }

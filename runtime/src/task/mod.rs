@@ -24,14 +24,14 @@ mod waker;
 
 pub use crate::id::TaskId;
 pub use cell::Place;
+pub(crate) use join::spawn;
 pub use join::{Panic, Task, TaskError, TaskRef};
-pub use raw::{Scheduled, Turn};
 pub(crate) use main::{Host, Main};
+pub use raw::{Scheduled, Turn};
 pub(crate) use registry::{Registry, Roster};
 pub(crate) use run::{current_task, drop_quietly};
 pub(crate) use slot::Slot;
 pub use unhandled::{Reporter, UnhandledError};
-pub(crate) use join::spawn;
 
 use join::{Failure, panic_message};
 use std::sync::Arc;

@@ -3,10 +3,7 @@
 //! - [`Scheduled`] is the right to poll: it exists exactly once while the *scheduled* bit is set and a queue should hold the
 //!   task. It is not counted; see *References* in `state.rs`.
 //! - A counted reference is a `TaskRef`, a `Task` or a `Waker`.
-#![expect(
-    unsafe_code,
-    reason = "type erasure by pointer and function table"
-)]
+#![expect(unsafe_code, reason = "type erasure by pointer and function table")]
 
 use super::cell::{Cell, Header, Stage};
 use super::run;

@@ -85,7 +85,9 @@ impl Registry {
     /// A registry of `shards` shards, and the right to each.
     pub fn new(shards: usize) -> (Self, Vec<Roster>) {
         let registry = Self {
-            shards: (0..shards).map(|_| CachePadded::new(Shard::new())).collect(),
+            shards: (0..shards)
+                .map(|_| CachePadded::new(Shard::new()))
+                .collect(),
         };
         let roster = |shard: usize| Roster {
             shard: u16::try_from(shard).expect("worker counts are limited by the builder"),
@@ -117,7 +119,9 @@ impl Registry {
         // ordering: relaxed load, only the roster's holder writes it; release pairs with `live`.
         let joined = shard.joined.load(Ordering::Relaxed);
         // ordering: release, as above.
-        shard.joined.store(joined.wrapping_add(1), Ordering::Release);
+        shard
+            .joined
+            .store(joined.wrapping_add(1), Ordering::Release);
         let header = ptr::from_ref(task.header());
         // ordering: release publishes the header to G3.
         slot.store(header.expose_provenance(), Ordering::Release);
@@ -221,8 +225,9 @@ impl Shard {
         let (chunk, offset) = position(index);
         assert!(chunk < CHUNKS, "more than a thousand million live tasks");
         if offset == 0 {
-            let slots: Box<[AtomicUsize]> =
-                (0..chunk_len(chunk)).map(|_| AtomicUsize::new(FREE)).collect();
+            let slots: Box<[AtomicUsize]> = (0..chunk_len(chunk))
+                .map(|_| AtomicUsize::new(FREE))
+                .collect();
             let slots = Box::into_raw(slots).cast::<AtomicUsize>();
             // ordering: release publishes the chunk to visitors.
             self.chunks[chunk].store(slots, Ordering::Release);
@@ -239,7 +244,10 @@ impl Shard {
         let (chunk, offset) = position(index);
         // ordering: acquire pairs with the release of `more_slots`.
         let slots = self.chunks[chunk].load(Ordering::Acquire);
-        debug_assert!(!slots.is_null(), "slot {index} of a chunk that is not there");
+        debug_assert!(
+            !slots.is_null(),
+            "slot {index} of a chunk that is not there"
+        );
         // SAFETY: `offset` is within the chunk by `position`.
         let slot = unsafe { slots.add(offset) };
         // SAFETY: chunks are made whole by `more_slots` and live as long as the shard.
@@ -296,7 +304,8 @@ fn visit_slot(slot: &AtomicUsize) -> Option<TaskRef> {
             continue;
         }
         // ordering: acquire sees the header that G1 published.
-        match slot.compare_exchange_weak(seen, seen | VISITED, Ordering::Acquire, Ordering::Relaxed) {
+        match slot.compare_exchange_weak(seen, seen | VISITED, Ordering::Acquire, Ordering::Relaxed)
+        {
             Ok(_) => break,
             Err(now) => seen = now,
         }

@@ -215,7 +215,9 @@ unsafe fn finish<F: Future, S: Schedule>(
             Complete::DropOutput => {
                 output_dropped = true;
                 // SAFETY: *running* is ours until T9.
-                let stage = cell.stage.with_mut(|stage| unsafe { stage.replace(Stage::Taken) });
+                let stage = cell
+                    .stage
+                    .with_mut(|stage| unsafe { stage.replace(Stage::Taken) });
                 if let Some(cause) = drop_outcome(stage) {
                     // SAFETY: the task is alive until T9.
                     unsafe { report::<S>(header, cause) };

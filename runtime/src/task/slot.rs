@@ -1,5 +1,8 @@
 //! A place for one scheduled task that another thread may empty: the LIFO slot of a worker.
-#![expect(unsafe_code, reason = "turns the right to poll into an atomic pointer and back")]
+#![expect(
+    unsafe_code,
+    reason = "turns the right to poll into an atomic pointer and back"
+)]
 
 use super::cell::Header;
 use super::raw::Scheduled;
@@ -11,6 +14,8 @@ use std::ptr::{self, NonNull};
 pub struct Slot(AtomicPtr<Header>);
 
 impl Slot {
+    /// An empty slot.
+    #[must_use]
     pub fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
@@ -39,7 +44,9 @@ impl Slot {
         revive(self.0.swap(ptr::null_mut(), Ordering::Acquire))
     }
 
+    /// Whether no task is there: a hint for everybody but the owner.
     #[inline]
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         // ordering: relaxed, a hint; `take` decides.
         self.0.load(Ordering::Relaxed).is_null()
@@ -54,6 +61,10 @@ fn revive(task: *mut Header) -> Option<Scheduled> {
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_empty() { "Slot(empty)" } else { "Slot(full)" })
+        f.write_str(if self.is_empty() {
+            "Slot(empty)"
+        } else {
+            "Slot(full)"
+        })
     }
 }

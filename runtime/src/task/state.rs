@@ -334,7 +334,10 @@ impl State {
         // ordering: relaxed, as for any count made from a reference that is itself alive.
         let before = self.0.fetch_add(REF, Ordering::Relaxed);
         // A leak of 2^55 wakers must not turn into a use after free.
-        assert!(before <= isize::MAX as usize, "too many references to one task");
+        assert!(
+            before <= isize::MAX as usize,
+            "too many references to one task"
+        );
     }
 
     /// T12: one reference less. True: it was the last, free the cell.
