@@ -1,14 +1,195 @@
-//! Stand-in until the scheduler's `current` exists: which driver this thread's code registers with.
-
-use std::cell::RefCell;
+//! Which runtime this thread is in, and as what: the one thread-local of the scheduler.
+//!
+//! Written by workers, by `block_on`, by `Handle::enter` and by the blocking pool; read by everything that needs "the
+//! current runtime". It never decides anything.
 
 use crate::driver::DriverHandle;
+use crate::driver::timers::Timers;
+use crate::scheduler::{Core, Shared};
+use loxley_sync::prim::Arc as ModelArc;
+use std::cell::{Cell, RefCell};
+use std::ptr;
+use std::sync::Arc;
 
-thread_local! {
-    static DRIVER: RefCell<Option<DriverHandle>> = const { RefCell::new(None) };
+/// What one thread knows.
+pub(crate) struct Current {
+    /// The runtime whose free functions work here.
+    shared: RefCell<Option<Arc<Shared>>>,
+    /// The shard this thread's timers go to.
+    timer_shard: Cell<usize>,
+    /// Whether this thread polls tasks, so that blocking it would be wrong.
+    polls: Cell<bool>,
+    /// The runtime this thread is a worker of, as an address to compare.
+    worker_of: Cell<*const Shared>,
+    /// The worker's own state, while it is not in the worker's hands.
+    pub(crate) core: RefCell<Option<Box<Core>>>,
+}
+
+std::thread_local! {
+    static CURRENT: Current = const {
+        Current {
+            shared: RefCell::new(None),
+            timer_shard: Cell::new(0),
+            polls: Cell::new(false),
+            worker_of: Cell::new(ptr::null()),
+            core: RefCell::new(None),
+        }
+    };
+}
+
+/// What stood before [`enter`]; dropped, it stands again.
+#[derive(Debug)]
+pub(crate) struct Outer {
+    shared: Option<Arc<Shared>>,
+    timer_shard: usize,
+    polls: bool,
+}
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        let shared = self.shared.take();
+        // A thread that is going away has no current runtime any more.
+        let inner = CURRENT.try_with(|current| {
+            current.timer_shard.set(self.timer_shard);
+            current.polls.set(self.polls);
+            current.shared.replace(shared)
+        });
+        drop(inner);
+    }
+}
+
+/// Makes `shared` the current runtime of this thread. `polls`: whether tasks are polled here from now on.
+pub(crate) fn enter(shared: Arc<Shared>, timer_shard: usize, polls: bool) -> Outer {
+    CURRENT.with(|current| Outer {
+        shared: current.shared.replace(Some(shared)),
+        timer_shard: current.timer_shard.replace(timer_shard),
+        polls: current.polls.replace(polls),
+    })
+}
+
+/// Makes `shared` the current runtime for the rest of this thread's life: for the threads of its blocking pool.
+pub(crate) fn enter_for_good(shared: Arc<Shared>) {
+    CURRENT.with(|current| {
+        current.timer_shard.set(shared.timers().foreign_shard());
+        current.shared.replace(Some(shared));
+    });
+}
+
+/// Makes this thread a worker of `shared` for as long as `f` runs.
+pub(crate) fn with_worker(shared: &Arc<Shared>, core: Box<Core>, f: impl FnOnce(&Current)) {
+    let _outer = enter(shared.clone(), core.index(), true);
+    CURRENT.with(|current| {
+        current.worker_of.set(Arc::as_ptr(shared));
+        current.core.replace(Some(core));
+        f(current);
+        let core = current.core.take();
+        current.worker_of.set(ptr::null());
+        drop(core);
+    });
+}
+
+/// Makes this thread the one that takes from the strict flavour's queue, until the guard is dropped.
+pub(crate) fn drive(shared: &Arc<Shared>) -> Driving {
+    CURRENT.with(|current| Driving(current.worker_of.replace(Arc::as_ptr(shared))))
+}
+
+/// See [`drive`].
+#[derive(Debug)]
+pub(crate) struct Driving(*const Shared);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        let _ = CURRENT.try_with(|current| current.worker_of.set(self.0));
+    }
+}
+
+/// Whether this thread runs `shared`'s tasks.
+pub(crate) fn is_driven_by(shared: &Shared) -> bool {
+    CURRENT
+        .try_with(|current| ptr::eq(current.worker_of.get(), shared))
+        .unwrap_or(false)
+}
+
+/// Calls `f` with the core, if this thread is a worker of `shared` and its core is free.
+#[inline]
+pub(crate) fn with_core<R>(shared: &Shared, f: impl FnOnce(&mut Core) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| {
+            if !ptr::eq(current.worker_of.get(), shared) {
+                return None;
+            }
+            let mut core = current.core.try_borrow_mut().ok()?;
+            core.as_deref_mut().map(f)
+        })
+        .ok()
+        .flatten()
+}
+
+/// Calls `f` with the current runtime, if there is one.
+#[inline]
+pub(crate) fn with_shared<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| current.shared.borrow().as_ref().map(f))
+        .ok()
+        .flatten()
+}
+
+/// Whether this thread polls tasks.
+pub(crate) fn polls() -> bool {
+    CURRENT
+        .try_with(|current| current.polls.get())
+        .unwrap_or(false)
+}
+
+/// Calls `f` with this thread's timers and the shard to arm in; `None` outside every runtime.
+#[inline]
+pub(crate) fn with_timer_site<R>(f: impl FnOnce(&ModelArc<Timers>, usize) -> R) -> Option<R> {
+    #[cfg(test)]
+    if let Some((timers, shard)) = test_site::get() {
+        return Some(f(&timers, shard));
+    }
+    CURRENT
+        .try_with(|current| {
+            let shared = current.shared.borrow();
+            shared
+                .as_ref()
+                .map(|shared| f(shared.timers(), current.timer_shard.get()))
+        })
+        .ok()
+        .flatten()
+}
+
+/// This thread's timers and the shard to arm in; `None` outside every runtime.
+pub(crate) fn timer_site() -> Option<(ModelArc<Timers>, usize)> {
+    with_timer_site(|timers, shard| (timers.clone(), shard))
 }
 
 /// The driver of the runtime that this thread's code runs in.
 pub(crate) fn driver_handle() -> Option<DriverHandle> {
-    DRIVER.with_borrow(Clone::clone)
+    with_shared(|shared| shared.driver_handle().clone())
+}
+
+/// Unit tests of the rooms below the scheduler put their own timers here.
+#[cfg(test)]
+pub(crate) use test_site::set as set_timer_site;
+
+#[cfg(test)]
+mod test_site {
+    use crate::driver::timers::Timers;
+    use loxley_sync::prim::Arc;
+    use std::cell::RefCell;
+
+    type Site = Option<(Arc<Timers>, usize)>;
+
+    std::thread_local! {
+        static SITE: RefCell<Site> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn get() -> Site {
+        SITE.with_borrow(Clone::clone)
+    }
+
+    pub(crate) fn set(site: Site) -> Site {
+        SITE.replace(site)
+    }
 }

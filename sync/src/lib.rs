@@ -3,11 +3,28 @@
 //! This crate holds everything a task can wait for that is not the outside world, and the small floor such waiting stands
 //! on. It never names a runtime, a worker, a clock or a socket: every type here works under any executor.
 //!
-//! - [`prim`]: the shim over atomics, cells, locks and threads, in three flavours (real, loom, shuttle).
+//! The rooms, each using only those above it:
+//!
+//! - `prim`: the shim over atomics, cells, locks and threads, in three flavours (real, loom, shuttle).
+//! - [`ambient`]: what a leaf future may know about who runs it.
+//! - [`wait`]: how a future waits: a cell for one waiter, a fair list for many.
+//! - [`Event`], [`Notify`], [`oneshot`].
+//!
+//! Everything here is fair, free of poisoning, and safe to drop at any moment: a waiter that goes gives back what it had
+//! been granted.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod ambient;
+pub mod error;
 pub mod wait;
+
+pub use error::CancelledError;
+mod event;
+mod notify;
+pub mod oneshot;
 
 #[doc(hidden)]
 pub mod prim;
+
+pub use event::Event;
+pub use notify::Notify;

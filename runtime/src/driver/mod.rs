@@ -36,6 +36,7 @@ pub(crate) mod readiness;
 pub(crate) mod registration;
 pub(crate) mod signals;
 pub(crate) mod slab;
+pub(crate) mod timers;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[cfg(not(any(loom, shuttle)))]

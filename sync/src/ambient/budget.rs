@@ -73,3 +73,24 @@ impl<F: Future> Future for Unconstrained<F> {
         self.future.as_mut().poll(cx)
     }
 }
+
+/// Polls one leaf operation under the budget: it is not begun when the budget is spent, and costs one unit when it
+/// completes. An operation that stays pending costs nothing, so that a task may wait for any number of leaves at once.
+#[inline]
+pub fn poll_budgeted<T>(
+    cx: &mut Context<'_>,
+    operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    RECORD.with(|record| {
+        let budget = record.budget.get().0;
+        if budget == Some(0) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let outcome = operation(cx);
+        if let (Poll::Ready(_), Some(left)) = (&outcome, record.budget.get().0) {
+            record.budget.set(Budget(Some(left.saturating_sub(1))));
+        }
+        outcome
+    })
+}

@@ -46,3 +46,22 @@ impl<T: ?Sized> UnsafeCell<T> {
         f(self.inner.get())
     }
 }
+
+/// Lies in memory that is freed by hand, so that loom can see whether it was. Nothing in the other flavours.
+#[derive(Debug)]
+pub struct Tracked {
+    #[cfg(loom)]
+    _alive: loom::alloc::Track<()>,
+}
+
+impl Tracked {
+    #[inline]
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "one is made on purpose")]
+    pub fn new() -> Self {
+        Self {
+            #[cfg(loom)]
+            _alive: loom::alloc::Track::new(()),
+        }
+    }
+}

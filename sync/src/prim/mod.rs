@@ -85,3 +85,17 @@ pub fn model_bounded<F: Fn() + Send + Sync + 'static>(preemptions: usize, f: F) 
     #[cfg(not(any(loom, shuttle)))]
     f();
 }
+
+/// Declares functions that are `const` wherever the flavour's cells and locks can be made in a constant: in all but loom.
+///
+/// It keeps `cfg(loom)` out of the rooms that want their types in statics.
+macro_rules! const_fn {
+    ($($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $out:ty $body:block)+) => {$(
+        #[cfg(not(loom))]
+        $(#[$meta])* $vis const fn $name($($arg: $ty),*) -> $out $body
+
+        #[cfg(loom)]
+        $(#[$meta])* $vis fn $name($($arg: $ty),*) -> $out $body
+    )+};
+}
+pub(crate) use const_fn;

@@ -84,6 +84,34 @@ impl Drop for WakeBatch {
     }
 }
 
+/// One waker on its way out of a lock, called when this is dropped.
+///
+/// Declare it before the guard: what is declared first is dropped last, also when the code in between panics.
+#[derive(Debug, Default)]
+pub struct WakeLater(Option<Waker>);
+
+impl WakeLater {
+    /// Nothing to call yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Takes the waker to call.
+    pub fn set(&mut self, waker: Option<Waker>) {
+        debug_assert!(self.0.is_none(), "one waker at a time");
+        self.0 = waker;
+    }
+}
+
+impl Drop for WakeLater {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+}
+
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;

@@ -3,7 +3,18 @@
 //! Every wait in the project follows one contract: *register* a waker, *re-check* the condition, return `Pending`; the
 //! other side changes the condition first and looks for wakers second. A waiter that is dropped after it was granted
 //! something passes the grant on.
+//!
+//! - [`WaitCell`]: one waiter.
+//! - [`WaitList`]: many, first come, first served.
+//! - [`WakeBatch`] and [`WakeLater`]: wakers on their way out of a lock.
+//! - [`block_on`]: a plain thread as the waiter.
 
 mod batch;
+mod block;
+mod cell;
+mod list;
 
-pub use batch::WakeBatch;
+pub use batch::{WakeBatch, WakeLater};
+pub use block::block_on;
+pub use cell::WaitCell;
+pub use list::{Entry, Lane, Locked, Protocol, WaitList, Waited, Waiter};

@@ -1,0 +1,56 @@
+//! The numbers the runtime hands out, as types that cannot be mixed up.
+
+use loxley_sync::prim::atomic::{AtomicU64, Ordering};
+use std::fmt;
+use std::num::NonZeroU64;
+
+/// The number of a task: unique in this process, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(NonZeroU64);
+
+impl TaskId {
+    /// The number itself.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many ids a worker takes at once, so that spawning does not meet on one cache line.
+const BLOCK: u64 = 1024;
+
+/// The process-wide source of blocks of ids: it makes ids comparable between runtimes and is touched once per block.
+static NEXT_BLOCK: std::sync::OnceLock<AtomicU64> = std::sync::OnceLock::new();
+
+/// A block of task ids owned by one spawner.
+#[derive(Debug, Default)]
+pub(crate) struct TaskIds {
+    next: u64,
+    end: u64,
+}
+
+impl TaskIds {
+    #[inline]
+    pub(crate) fn next(&mut self) -> TaskId {
+        if self.next == self.end {
+            self.refill();
+        }
+        let id = self.next;
+        self.next += 1;
+        TaskId(NonZeroU64::new(id).expect("blocks start at 1"))
+    }
+
+    #[cold]
+    fn refill(&mut self) {
+        let source = NEXT_BLOCK.get_or_init(|| AtomicU64::new(1));
+        // ordering: relaxed, a number carries nothing but itself.
+        self.next = source.fetch_add(BLOCK, Ordering::Relaxed);
+        self.end = self.next + BLOCK;
+    }
+}

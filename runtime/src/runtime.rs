@@ -1,0 +1,376 @@
+//! The runtime as user code holds it: [`Runtime`] owns the threads, [`Handle`] reaches them from anywhere.
+
+use crate::blocking::StuckThread;
+use crate::builder::Builder;
+use crate::current;
+use crate::metrics::Metrics;
+use crate::scheduler::{self, Shared};
+use crate::spawn::NO_RUNTIME;
+use crate::task::{Task, TaskError, TaskRef, UnhandledError};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a runtime that is dropped waits for polls and blocking jobs that do not end, before it reports and leaves them.
+const DROP_GRACE: Duration = Duration::from_secs(10);
+
+/// Runs `main` on a fresh runtime with one worker per core, and returns its output.
+///
+/// `main` need not be `Send`: it is polled on the calling thread, as a task like any other. Whatever it spawned and did not
+/// wait for is dropped when it ends.
+///
+/// # Panics
+///
+/// Inside a runtime; if the operating system refuses threads or descriptors; and with `main`'s own panic.
+///
+/// # Examples
+///
+/// ```
+/// let answer = loxley_runtime::run(async { 6 * 7 });
+/// assert_eq!(answer, 42);
+/// ```
+#[track_caller]
+pub fn run<F: Future>(main: F) -> F::Output {
+    refuse_nesting("run");
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("the runtime cannot start: {error}"),
+    };
+    runtime.block_on(main)
+}
+
+/// An engine: worker threads, driver, timers and blocking pool.
+///
+/// Dropped, it drops every future it still holds, each once and on one of its own threads, and waits up to ten seconds for
+/// polls and blocking jobs that do not end; those go to the unhandled-error handler.
+/// [`shutdown_timeout`](Self::shutdown_timeout) gives the report as a value. Dropped on a thread that polls tasks, it
+/// does not wait.
+///
+/// Two runtimes in one process share nothing.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    finished: bool,
+}
+
+impl Runtime {
+    /// A runtime with one worker per core.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses a thread or a descriptor.
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Every knob there is.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn from_parts(shared: Arc<Shared>, threads: Vec<JoinHandle<()>>) -> Self {
+        Self {
+            shared,
+            threads,
+            finished: false,
+        }
+    }
+
+    /// A handle that any thread may keep.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(self.shared.clone())
+    }
+
+    /// Polls `future` on this thread until it is done, while the workers run everything else. On the one-thread flavour
+    /// everything runs here, and a second `block_on` on another thread waits for the first.
+    ///
+    /// The future need not be `Send`. It is a task like any other: [`current_task`](crate::current_task) works in it.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that polls tasks (await the future there instead), with the future's own panic, and if the future's
+    /// task is cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = loxley_runtime::Runtime::builder().worker_threads(2).build()?;
+    /// assert_eq!(runtime.block_on(async { 1 + 1 }), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        refuse_nesting("block_on");
+        match scheduler::block_on(&self.shared, future, Location::caller()) {
+            Ok(output) => output,
+            Err(TaskError::Panicked(panic)) => panic.resume(),
+            Err(TaskError::Cancelled(error)) => {
+                panic!("the future given to `block_on` was {error}")
+            }
+        }
+    }
+
+    /// Makes this the current runtime of the thread; see [`Handle::enter`].
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard::new(&self.shared)
+    }
+
+    /// Stops: drops every task, waits for the workers and the blocking pool at most `limit`, and says what is left.
+    ///
+    /// Tasks are not polled again: their futures are dropped where they wait. What cannot be stopped is a poll that does
+    /// not return and a blocking job that has begun.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that polls tasks of any runtime: it would wait for itself.
+    #[track_caller]
+    pub fn shutdown_timeout(mut self, limit: Duration) -> ShutdownReport {
+        assert!(
+            !current::polls(),
+            "`shutdown_timeout` would block a thread that polls tasks; use `shutdown_background`, or call it outside"
+        );
+        self.stop(Some(limit))
+    }
+
+    /// Stops without waiting for anything.
+    pub fn shutdown_background(mut self) {
+        self.finished = true;
+        self.begin();
+    }
+
+    fn begin(&self) {
+        self.shared.begin_shutdown();
+        if self.shared.is_fifo() {
+            if current::polls() {
+                // Its tasks can only be dropped on a thread that is free; without one here, a new one does it.
+                let shared = self.shared.clone();
+                let drain = std::thread::Builder::new()
+                    .name("loxley-shutdown".to_owned())
+                    .spawn(move || shared.drain_fifo());
+                drop(drain);
+            } else {
+                self.shared.drain_fifo();
+            }
+        }
+    }
+
+    fn stop(&mut self, limit: Option<Duration>) -> ShutdownReport {
+        self.finished = true;
+        self.begin();
+        let left = self.shared.join(limit);
+        if left.workers == 0 {
+            for thread in self.threads.drain(..) {
+                // A worker only panics if the runtime is wrong, and the panic hook has said so.
+                let _ = thread.join();
+            }
+        }
+        ShutdownReport {
+            tasks: left.tasks,
+            threads: left.threads,
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        if current::polls() {
+            self.begin();
+            return;
+        }
+        let report = self.stop(Some(DROP_GRACE));
+        if !report.is_clean() {
+            let error = UnhandledError::other(report.to_string());
+            self.shared.reporter().report(&error);
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+/// What was still there when a runtime had to stop waiting.
+///
+/// Its `Display` names every task with its spawn site and every thread.
+#[derive(Debug, Default)]
+#[must_use = "it says what did not stop"]
+pub struct ShutdownReport {
+    tasks: Vec<TaskRef>,
+    threads: Vec<StuckThread>,
+}
+
+impl ShutdownReport {
+    /// Whether everything stopped.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.tasks.is_empty() && self.threads.is_empty()
+    }
+
+    /// The tasks that did not stop: one of them is in a poll that does not return.
+    #[must_use]
+    pub fn tasks(&self) -> &[TaskRef] {
+        &self.tasks
+    }
+
+    /// The blocking jobs that did not end, one line each: the thread, the line that submitted the job, how long it runs.
+    #[must_use]
+    pub fn threads(&self) -> Vec<String> {
+        self.threads.iter().map(describe).collect()
+    }
+}
+
+/// One line about a blocking job that does not end.
+fn describe(thread: &StuckThread) -> String {
+    let mut text = format!("thread {:?}", thread.name);
+    if let Some(at) = thread.submitted_at {
+        text.push_str(&format!(", in a job submitted at {at}"));
+    }
+    text.push_str(&format!(", running for {:.1?}", thread.running_for));
+    text
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_clean() {
+            return f.write_str("everything stopped");
+        }
+        f.write_str("the runtime did not stop in time:")?;
+        for task in &self.tasks {
+            let state = if task.is_runnable() {
+                "running"
+            } else {
+                "waiting"
+            };
+            write!(f, "\n  {task}, {state}")?;
+        }
+        for thread in &self.threads {
+            write!(f, "\n  {}", describe(thread))?;
+        }
+        Ok(())
+    }
+}
+
+/// A runtime, from anywhere: cheap to clone, usable on every thread, and no reason for the runtime to live on.
+///
+/// After the runtime has gone, tasks created through a handle end at once as cancelled.
+#[derive(Clone)]
+#[doc(alias = "get_running_loop")]
+#[doc(alias = "get_event_loop")]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    /// The current runtime of this thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime, at the caller's line.
+    #[must_use]
+    #[track_caller]
+    pub fn current() -> Self {
+        match Self::try_current() {
+            Ok(handle) => handle,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The current runtime of this thread.
+    ///
+    /// # Errors
+    ///
+    /// Outside a runtime.
+    pub fn try_current() -> Result<Self, NotInRuntime> {
+        current::with_shared(|shared| Self(shared.clone())).ok_or(NotInRuntime(()))
+    }
+
+    /// Starts `future` as a task of this runtime, from any thread.
+    #[track_caller]
+    #[doc(alias = "spawn")]
+    pub fn create_task<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.spawn(future, Location::caller(), None)
+    }
+
+    /// Makes this the current runtime of the thread until the guard is dropped, so that
+    /// [`create_task`](crate::create_task) and everything that needs a runtime works outside `block_on`. Guards are dropped
+    /// in the reverse order of their making.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard::new(&self.0)
+    }
+
+    /// Numbers, as they stand.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.0.metrics()
+    }
+
+    /// Every task of this runtime that has not ended.
+    #[must_use]
+    pub fn all_tasks(&self) -> Vec<TaskRef> {
+        self.0.tasks()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.0).finish()
+    }
+}
+
+/// There is no current runtime on this thread.
+#[derive(Clone, Copy, Debug)]
+pub struct NotInRuntime(());
+
+impl fmt::Display for NotInRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NO_RUNTIME)
+    }
+}
+
+impl std::error::Error for NotInRuntime {}
+
+/// While it lives, its runtime is the current one of this thread.
+#[derive(Debug)]
+#[must_use = "the runtime is current only while the guard lives"]
+pub struct EnterGuard<'a> {
+    _outer: current::Outer,
+    /// Bound to the runtime's life, and to this thread.
+    _handle: PhantomData<(&'a Shared, *const ())>,
+}
+
+impl EnterGuard<'_> {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let shard = shared.timers().foreign_shard();
+        Self {
+            _outer: current::enter(shared.clone(), shard, current::polls()),
+            _handle: PhantomData,
+        }
+    }
+}
+
+#[track_caller]
+fn refuse_nesting(what: &str) {
+    assert!(
+        !current::polls(),
+        "`{what}` would block a thread that polls tasks: await the future instead, start it with `create_task`, or move \
+         the call to `to_thread`"
+    );
+}

@@ -1,0 +1,152 @@
+//! `block_on` beside the workers: the main task is polled on the calling thread, which sleeps by itself in between.
+
+use super::fifo;
+use super::shared::Shared;
+use super::worker::wake_all;
+use crate::current;
+use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError};
+use loxley_sync::prim::atomic::Ordering;
+use loxley_sync::prim::thread::{self, Thread};
+use loxley_sync::wait::WakeBatch;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs `future` to its end on this thread, as a task of `shared`.
+pub(crate) fn block_on<F: Future>(
+    shared: &Arc<Shared>,
+    future: F,
+    at: &'static Location<'static>,
+) -> Result<F::Output, TaskError> {
+    if shared.is_fifo() {
+        return fifo::block_on(shared, future, at);
+    }
+    let shard = MainShard::take(shared);
+    let _outer = current::enter(shared.clone(), shard.index(), true);
+    let _slack = PreciseSleep::new();
+    let host = Beside {
+        shared: shared.clone(),
+        thread: thread::current(),
+    };
+    let id = shared.foreign.lock().ids.next();
+    Main::scoped(
+        host,
+        future,
+        id,
+        at,
+        |task| shared.admit_main(task),
+        |main, task| {
+            while !task.is_finished() {
+                if main.turn().is_none() {
+                    shard.sleep();
+                }
+            }
+        },
+    )
+}
+
+/// The host of a main task that has a thread of its own.
+struct Beside {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+impl Host for Beside {
+    fn main_ready(&self, slot: &Slot, task: Scheduled) {
+        let displaced = slot.put(task);
+        debug_assert!(displaced.is_none(), "one main task, one right to poll");
+        self.thread.unpark();
+    }
+
+    fn main_leaves(&self, place: Place) {
+        self.shared.leave_foreign(place);
+    }
+
+    fn main_reporter(&self) -> Reporter {
+        self.shared.config.reporter.clone()
+    }
+}
+
+/// The shard for main tasks: one `block_on` at a time has it and fires its own timers; others arm in the foreign shard.
+struct MainShard<'a> {
+    shared: &'a Shared,
+    taken: bool,
+}
+
+impl<'a> MainShard<'a> {
+    fn take(shared: &'a Shared) -> Self {
+        // ordering: acquire pairs with the release in `drop`: the last holder's timers are gone.
+        let taken = !shared.main_shard_taken.swap(true, Ordering::Acquire);
+        Self { shared, taken }
+    }
+
+    fn index(&self) -> usize {
+        if self.taken {
+            self.shared.main_shard()
+        } else {
+            self.shared.timers.foreign_shard()
+        }
+    }
+
+    /// Until unparked, or until one of this shard's timers is due.
+    fn sleep(&self) {
+        let timers = &self.shared.timers;
+        let deadline = if self.taken {
+            timers.next_deadline_of(self.index())
+        } else {
+            None
+        };
+        let Some(deadline) = deadline else {
+            return thread::park();
+        };
+        let mut now = timers.clock().now_ns();
+        if deadline > now {
+            thread::park_timeout(Duration::from_nanos(deadline - now));
+            now = timers.clock().now_ns();
+        }
+        if deadline <= now {
+            let mut batch = WakeBatch::new();
+            timers.fire_shard(self.index(), now, &mut batch);
+            wake_all(&mut batch);
+        }
+    }
+}
+
+impl Drop for MainShard<'_> {
+    fn drop(&mut self) {
+        if self.taken {
+            // ordering: release pairs with `take`.
+            self.shared.main_shard_taken.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// While it lives, this thread's timed sleeps end on time; see `precise_sleep` in `worker.rs`.
+struct PreciseSleep {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    before: Option<std::num::NonZeroU64>,
+}
+
+impl PreciseSleep {
+    fn new() -> Self {
+        Self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            before: {
+                let before = rustix::thread::current_timer_slack().ok();
+                super::worker::precise_sleep();
+                before.and_then(std::num::NonZeroU64::new)
+            },
+        }
+    }
+}
+
+impl Drop for PreciseSleep {
+    fn drop(&mut self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if self.before.is_some() {
+            // Refused, the thread stays precise.
+            let _ = rustix::thread::set_current_timer_slack(self.before);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What all threads of one runtime see.
+//!
+//! # Lock order
+//!
+//! At most one lock at a time, but for these pairs: the driver's own lock (only ever tried) before the locks of sources and
+//! timers that a turn takes. The foreign roster's lock is taken alone.
+
+use super::idle::Idle;
+use super::monitor::Monitor;
+use super::park::Park;
+use super::shutdown::Shutdown;
+use crate::blocking::Pool;
+use crate::clock::Clock;
+use crate::driver::timers::Timers;
+use crate::driver::{Driver, DriverHandle};
+use crate::id::TaskIds;
+use crate::queue::{Injector, Local, Stealer};
+use crate::task::{Registry, Reporter, Roster, Scheduled, Slot, TaskRef};
+use loxley_sync::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use loxley_sync::prim::lock::Mutex;
+use loxley_sync::prim::{Arc as ModelArc, CachePadded};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// A callback of the builder.
+pub(crate) type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// A callback about one task.
+pub(crate) type TaskHook = Arc<dyn Fn(&TaskRef) + Send + Sync>;
+
+/// The knobs, as the builder leaves them.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// Worker threads; 0 is the strict one-thread flavour.
+    pub(crate) workers: usize,
+    pub(crate) global_queue_interval: u32,
+    pub(crate) event_interval: u32,
+    pub(crate) io_events_max: usize,
+    pub(crate) seed: u64,
+    pub(crate) slow_poll: Duration,
+    pub(crate) debug: bool,
+    pub(crate) start_paused: bool,
+    pub(crate) reporter: Reporter,
+    pub(crate) on_thread_start: Option<Hook>,
+    pub(crate) on_thread_stop: Option<Hook>,
+    pub(crate) on_thread_park: Option<Hook>,
+    pub(crate) on_thread_unpark: Option<Hook>,
+    pub(crate) on_task_spawn: Option<TaskHook>,
+    pub(crate) on_task_terminate: Option<TaskHook>,
+}
+
+/// One worker as the others see it.
+pub(super) struct Remote {
+    pub(super) stealer: Stealer<Scheduled>,
+    /// The task to run next; put by the worker, taken by it or, while it is stuck, by a thief.
+    pub(super) lifo: Slot,
+    pub(super) park: Park,
+    /// Set by the monitor while the worker is stuck in a poll: its LIFO slot is open to thieves.
+    pub(super) stuck: AtomicBool,
+    pub(super) counters: Counters,
+}
+
+/// Written by one worker, read by whoever is curious.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// Polls begun.
+    pub(super) polls: AtomicU32,
+    /// The task being polled; 0 between polls.
+    pub(super) polling: AtomicU64,
+    pub(super) parks: AtomicU64,
+    pub(super) steals: AtomicU64,
+}
+
+/// The right to spawn for threads that are not workers.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    pub(super) roster: Roster,
+    pub(super) ids: TaskIds,
+}
+
+/// One runtime.
+pub(crate) struct Shared {
+    pub(super) config: Config,
+    pub(super) remotes: Box<[CachePadded<Remote>]>,
+    pub(super) injector: Injector<Scheduled>,
+    pub(super) idle: Idle,
+    pub(super) registry: Registry,
+    pub(super) foreign: Mutex<Foreign>,
+    /// Held by the one thread that waits for the world; only ever tried, except by `fifo.rs`, whose one thread owns it.
+    pub(super) driver: Mutex<Driver>,
+    pub(super) driver_handle: DriverHandle,
+    pub(super) timers: ModelArc<Timers>,
+    pub(super) pool: Pool,
+    pub(super) monitor: Monitor,
+    pub(super) shutdown: Shutdown,
+    /// Where the one thread of the strict flavour sleeps.
+    pub(super) fifo_park: Park,
+    /// Whether a thread waits in the driver right now: a hint for the monitor.
+    driver_attended: AtomicBool,
+    /// Whether some `block_on` has the timer shard for main tasks.
+    pub(super) main_shard_taken: AtomicBool,
+}
+
+/// What a worker brings into its core.
+pub(super) struct Seat {
+    pub(super) index: usize,
+    pub(super) local: Local<Scheduled>,
+    pub(super) roster: Roster,
+}
+
+impl Shared {
+    /// The shared part of a runtime, and a seat for each worker.
+    pub(super) fn new(config: Config, pool: Pool) -> io::Result<(Arc<Self>, Vec<Seat>)> {
+        let (driver, driver_handle) = Driver::new(config.io_events_max)?;
+        let clock = if config.start_paused {
+            Clock::paused()
+        } else {
+            Clock::new()
+        };
+        let poke = driver_handle.clone();
+        // One shard per worker, one for `block_on`, and the foreign one.
+        let timers = Timers::new(config.workers + 1, clock, Box::new(move || poke.unpark()));
+        let (registry, mut rosters) = Registry::new(config.workers + 1);
+        let foreign_roster = rosters.pop().expect("one more than workers");
+        let mut seats = Vec::new();
+        let mut remotes = Vec::new();
+        for (index, roster) in rosters.into_iter().enumerate() {
+            let (local, stealer) = Local::new();
+            seats.push(Seat {
+                index,
+                local,
+                roster,
+            });
+            remotes.push(CachePadded::new(Remote {
+                stealer,
+                lifo: Slot::new(),
+                park: Park::new(),
+                stuck: AtomicBool::new(false),
+                counters: Counters::default(),
+            }));
+        }
+        let shared = Self {
+            remotes: remotes.into(),
+            injector: Injector::new(),
+            idle: Idle::new(config.workers),
+            registry,
+            foreign: Mutex::new(Foreign {
+                roster: foreign_roster,
+                ids: TaskIds::default(),
+            }),
+            driver: Mutex::new(driver),
+            driver_handle,
+            timers: ModelArc::new(timers),
+            pool,
+            monitor: Monitor::new(),
+            shutdown: Shutdown::new(config.workers),
+            fifo_park: Park::new(),
+            driver_attended: AtomicBool::new(false),
+            main_shard_taken: AtomicBool::new(false),
+            config,
+        };
+        Ok((Arc::new(shared), seats))
+    }
+
+    pub(crate) fn timers(&self) -> &ModelArc<Timers> {
+        &self.timers
+    }
+
+    pub(crate) fn driver_handle(&self) -> &DriverHandle {
+        &self.driver_handle
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(crate) fn reporter(&self) -> &Reporter {
+        &self.config.reporter
+    }
+
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        self.registry.tasks()
+    }
+
+    /// The strict one-thread flavour?
+    #[inline]
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.config.workers == 0
+    }
+
+    pub(super) fn set_driver_attended(&self, attended: bool) {
+        // ordering: relaxed, a hint.
+        self.driver_attended.store(attended, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_driver_attended(&self) -> bool {
+        // ordering: relaxed, a hint.
+        self.driver_attended.load(Ordering::Relaxed)
+    }
+
+    /// Whether the monitor has slow polls to report, beside helping the other workers.
+    pub(super) fn reports_slow_polls(&self) -> bool {
+        self.config.slow_poll < Duration::MAX
+    }
+
+    /// The timer shard of `block_on` threads.
+    pub(super) fn main_shard(&self) -> usize {
+        self.config.workers
+    }
+
+    /// The registry shard of threads that are not workers.
+    pub(super) fn foreign_registry_shard(&self) -> usize {
+        self.config.workers
+    }
+
+    pub(crate) fn metrics(&self) -> crate::Metrics {
+        let pool = self.pool.stats();
+        crate::Metrics {
+            live_tasks: self.registry.live(),
+            injector_len: self.injector.len(),
+            registered_sources: self.driver_handle.registered(),
+            armed_timers: self.timers.armed(),
+            blocking_threads: pool.threads,
+            idle_blocking_threads: pool.idle,
+            queued_blocking_jobs: pool.queued,
+            workers: self.remotes.iter().map(|remote| remote.metrics()).collect(),
+        }
+    }
+}
+
+/// How the threads of the blocking pool find their runtime: the pool is made first.
+#[derive(Clone, Default)]
+pub(crate) struct PoolHandle(Arc<OnceLock<Weak<Shared>>>);
+
+impl PoolHandle {
+    /// The pool belongs to this runtime from now on; nobody has submitted a job yet.
+    pub(crate) fn bind(&self, shared: &Arc<Shared>) {
+        let first = self.0.set(Arc::downgrade(shared));
+        debug_assert!(first.is_ok(), "a pool belongs to one runtime");
+    }
+
+    /// What each thread of the pool does first.
+    pub(crate) fn hook(&self) -> Hook {
+        let this = self.clone();
+        Arc::new(move || {
+            if let Some(shared) = this.0.get().and_then(Weak::upgrade) {
+                crate::current::enter_for_good(shared);
+            }
+        })
+    }
+}
+
+impl Remote {
+    fn metrics(&self) -> crate::WorkerMetrics {
+        let counters = &self.counters;
+        crate::WorkerMetrics {
+            // ordering: relaxed, counters for people.
+            polls: counters.polls.load(Ordering::Relaxed),
+            // ordering: as above.
+            parks: counters.parks.load(Ordering::Relaxed),
+            // ordering: as above.
+            steals: counters.steals.load(Ordering::Relaxed),
+            queue_len: self.stealer.len() + usize::from(!self.lifo.is_empty()),
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("workers", &self.config.workers)
+            .field("tasks", &self.registry)
+            .field("injector", &self.injector)
+            .finish_non_exhaustive()
+    }
+}

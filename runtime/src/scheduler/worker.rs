@@ -1,0 +1,358 @@
+//! THE HOT PATH: take the next task, poll it, look after timers and driver now and then, sleep when there is nothing.
+//!
+//! A worker never runs user code while its core is borrowed.
+
+use super::core::{Core, Next};
+use super::idle::Woken;
+use super::shared::{Config, Remote, Seat, Shared};
+use crate::blocking::Pool;
+use crate::current::{self, Current};
+use crate::driver::Wait;
+use crate::task::{Scheduled, Turn};
+use loxley_sync::prim::atomic::Ordering;
+use loxley_sync::wait::WakeBatch;
+use std::cell::RefMut;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What the builder gives for a worker's thread.
+pub(crate) struct ThreadStyle<'a> {
+    pub(crate) name: &'a dyn Fn() -> String,
+    pub(crate) stack_size: Option<usize>,
+}
+
+/// Starts a runtime: its shared part and its worker threads.
+///
+/// # Errors
+///
+/// If the driver or a thread cannot be made; workers that run already are stopped and joined.
+pub(crate) fn start(
+    config: Config,
+    pool: Pool,
+    style: &ThreadStyle<'_>,
+) -> io::Result<(Arc<Shared>, Vec<std::thread::JoinHandle<()>>)> {
+    let (shared, seats) = Shared::new(config, pool)?;
+    let mut threads = Vec::with_capacity(seats.len());
+    let mut seats = seats.into_iter();
+    while let Some(seat) = seats.next() {
+        let mut builder = std::thread::Builder::new().name((style.name)());
+        if let Some(bytes) = style.stack_size {
+            builder = builder.stack_size(bytes);
+        }
+        let worker_shared = shared.clone();
+        match builder.spawn(move || run(&worker_shared, seat)) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                // This seat and the rest are never taken.
+                shared.shutdown.forgo(1 + seats.len());
+                shared.begin_shutdown();
+                for thread in threads {
+                    // A worker that panicked has said so.
+                    let _ = thread.join();
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok((shared, threads))
+}
+
+fn run(shared: &Arc<Shared>, seat: Seat) {
+    let _gone = Gone(shared);
+    let index = seat.index;
+    let core = Box::new(Core::new(seat, shared.config.seed));
+    let remote = &shared.remotes[index];
+    remote.park.settle();
+    precise_sleep();
+    current::with_worker(shared, core, |current| {
+        let worker = Worker {
+            shared,
+            remote,
+            index,
+            current,
+        };
+        call_hook(shared.config.on_thread_start.as_ref());
+        worker.work();
+        worker.drain();
+        call_hook(shared.config.on_thread_stop.as_ref());
+    });
+}
+
+/// Step 5 of `shutdown.rs`, also if the worker panics.
+struct Gone<'a>(&'a Shared);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.worker_gone();
+    }
+}
+
+/// Lets this thread's sleeps end on time: the kernel's default slack for a thread's timed sleeps is 50 µs.
+pub(super) fn precise_sleep() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // Refused, sleeps are as late as everybody's.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    }
+}
+
+/// Runs a callback of the user; its panic has been reported by the panic hook and must not end the worker.
+pub(super) fn call_hook(hook: Option<&super::Hook>) {
+    if let Some(hook) = hook {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook())) {
+            crate::task::drop_quietly(payload);
+        }
+    }
+}
+
+/// One worker at work.
+struct Worker<'a> {
+    shared: &'a Arc<Shared>,
+    remote: &'a Remote,
+    index: usize,
+    current: &'a Current,
+}
+
+impl Worker<'_> {
+    fn core(&self) -> RefMut<'_, Core> {
+        RefMut::map(self.current.core.borrow_mut(), |core| {
+            &mut **core
+                .as_mut()
+                .expect("the core is here while the worker runs")
+        })
+    }
+
+    /// Until shutdown begins.
+    fn work(&self) {
+        loop {
+            if self.shared.shutdown.has_begun() {
+                return;
+            }
+            // Not inline in the match: its scrutinee would keep the core borrowed.
+            let next = self.core().next(self.shared);
+            match next {
+                Next::Run(task) => self.poll(task),
+                Next::Maintain => self.maintain(),
+                Next::Dry => match self.search() {
+                    Some(task) => self.poll(task),
+                    None => self.sleep(),
+                },
+            }
+        }
+    }
+
+    /// Polls one task once.
+    #[inline]
+    fn poll(&self, task: Scheduled) {
+        {
+            let mut core = self.core();
+            if core.searching {
+                core.searching = false;
+                drop(core);
+                self.stop_searching();
+            }
+        }
+        self.shared
+            .monitor
+            .begin_poll(self.shared, &self.remote.counters, &task);
+        let turn = task.run();
+        match turn {
+            Turn::Rest | Turn::Done => {}
+            // T7: to the back, so that a task that yields lets all others run first.
+            Turn::Requeue(task) => self.core().local.push(task),
+        }
+    }
+
+    /// I2.
+    #[cold]
+    fn stop_searching(&self) {
+        if self.shared.idle.found_work() {
+            self.shared.notify();
+        }
+    }
+
+    /// Fires what is due and asks the driver, without waiting.
+    #[cold]
+    fn maintain(&self) {
+        let mut batch = WakeBatch::new();
+        self.fire_timers(&mut batch);
+        if let Some(mut driver) = self.shared.driver.try_lock() {
+            let turn = driver.turn(Wait::No, &mut batch);
+            drop(driver);
+            if let Err(error) = turn {
+                self.shared
+                    .report(format!("the driver cannot look: {error}"));
+            }
+        }
+        wake_all(&mut batch);
+    }
+
+    /// Fires this worker's timers, and the foreign ones.
+    fn fire_timers(&self, batch: &mut WakeBatch) {
+        let timers = &self.shared.timers;
+        let foreign = timers.foreign_shard();
+        let own = timers.next_deadline_of(self.index);
+        let theirs = timers.next_deadline_of(foreign);
+        if own.is_none() && theirs.is_none() {
+            return;
+        }
+        let now = timers.clock().now_ns();
+        if own.is_some_and(|deadline| deadline <= now) {
+            timers.fire_shard(self.index, now, batch);
+        }
+        if theirs.is_some_and(|deadline| deadline <= now) {
+            timers.fire_shard(foreign, now, batch);
+        }
+    }
+
+    /// I1, and one search.
+    fn search(&self) -> Option<Scheduled> {
+        let mut core = self.core();
+        if !core.searching {
+            core.searching = self.shared.idle.start_searching();
+            if !core.searching {
+                return None;
+            }
+        }
+        let found = core.search(self.shared);
+        drop(core);
+        if found.is_none() {
+            self.rescue_timers();
+        }
+        found
+    }
+
+    /// Fires what a worker that is stuck in a poll should have fired.
+    fn rescue_timers(&self) {
+        if self.shared.monitor.timers_are_late() {
+            let mut batch = WakeBatch::new();
+            let now = self.shared.timers.clock().now_ns();
+            self.shared.timers.fire(now, &mut batch);
+            wake_all(&mut batch);
+        }
+    }
+
+    /// I3 to I5: sleeps until there is a reason not to.
+    fn sleep(&self) {
+        let shared = self.shared;
+        let was_searching = {
+            let mut core = self.core();
+            if core.has_work(shared) {
+                // A rescue has woken something here.
+                return;
+            }
+            core.parking = true;
+            std::mem::take(&mut core.searching)
+        };
+        shared.idle.fall_asleep(self.index, was_searching);
+        // The look after SleepFence.
+        if !shared.has_work_for(self.index) && !self.must_stop() {
+            self.park();
+        }
+        let woken = shared.idle.wake_oneself(self.index);
+        let has_more = {
+            let mut core = self.core();
+            core.parking = false;
+            core.searching = woken == Woken::Claimed;
+            !core.local.is_empty()
+        };
+        shared.monitor.worker_woke();
+        if has_more {
+            // What was woken here while nobody was told.
+            shared.notify();
+        }
+    }
+
+    /// Parks until a token comes or something was woken here.
+    fn park(&self) {
+        let counters = &self.remote.counters;
+        // ordering: relaxed, written by this worker only, read by the monitor as a hint.
+        counters.polling.store(0, Ordering::Relaxed);
+        // ordering: relaxed, a counter written by this worker only.
+        let parks = counters.parks.load(Ordering::Relaxed);
+        // ordering: as above.
+        counters.parks.store(parks + 1, Ordering::Relaxed);
+        call_hook(self.shared.config.on_thread_park.as_ref());
+        loop {
+            let mut batch = WakeBatch::new();
+            let notified = self.remote.park.park(self.shared, self.index, &mut batch);
+            wake_all(&mut batch);
+            self.fire_timers(&mut batch);
+            wake_all(&mut batch);
+            if notified || self.core().has_work(self.shared) || self.must_stop() {
+                break;
+            }
+        }
+        call_hook(self.shared.config.on_thread_unpark.as_ref());
+    }
+
+    /// A reason to be awake that is in no queue.
+    fn must_stop(&self) -> bool {
+        self.shared.shutdown.has_begun()
+    }
+
+    /// From the beginning of shutdown until no task of this runtime is left; see `shutdown.rs`.
+    fn drain(&self) {
+        let shared = self.shared;
+        {
+            let mut core = self.core();
+            if std::mem::take(&mut core.searching) {
+                drop(core);
+                self.stop_searching();
+            }
+        }
+        let mine = {
+            let mut core = self.core();
+            shared.registry.close(&mut core.roster);
+            shared.registry.tasks_of(&core.roster)
+        };
+        shared.roster_closed();
+        shared.request_all(&mine);
+        drop(mine);
+        if self.index == 0 {
+            let foreign = shared.close_foreign();
+            shared.request_all(&foreign);
+        }
+        // The one that sees the end tells the others. Two workers that take out the last two tasks at once cannot both miss
+        // the other's: each looks again after its SleepFence.
+        while !shared.is_drained() {
+            let task = {
+                let mut core = self.core();
+                match core.next(shared) {
+                    Next::Run(task) => Some(task),
+                    Next::Maintain => continue,
+                    Next::Dry => core.search(shared),
+                }
+            };
+            match task {
+                Some(task) => self.poll(task),
+                None => self.rest_while_draining(),
+            }
+        }
+        shared.unpark_all();
+    }
+
+    /// As [`sleep`](Self::sleep), but for the last tasks, which are in other threads' hands; in the driver nobody is needed.
+    fn rest_while_draining(&self) {
+        let shared = self.shared;
+        shared.idle.fall_asleep(self.index, false);
+        if !shared.has_work_for(self.index) && !shared.is_drained() && !self.core().has_work(shared)
+        {
+            self.remote.park.park_alone();
+        }
+        if shared.idle.wake_oneself(self.index) == Woken::Claimed {
+            self.stop_searching();
+        }
+    }
+}
+
+/// Calls collected wakers; a waker that panics has been reported by the panic hook and must not end the worker.
+pub(super) fn wake_all(batch: &mut WakeBatch) {
+    if batch.is_empty() {
+        return;
+    }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| batch.wake_all())) {
+        crate::task::drop_quietly(payload);
+    }
+}

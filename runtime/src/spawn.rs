@@ -1,0 +1,135 @@
+//! Making tasks in the current runtime, and asking which there are.
+
+use crate::current;
+use crate::task::{self, Task, TaskRef};
+use loxley_sync::ambient::{WaitKind, wait_reason};
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// The text of every panic for want of a runtime.
+pub(crate) const NO_RUNTIME: &str = "there is no running loxley runtime on this thread: call it inside `loxley::run`, \
+    `#[loxley::main]` or `Runtime::block_on`, or after `Handle::enter`; from other threads use `Handle::create_task`";
+
+/// Starts `future` as a task of the current runtime and returns its handle. It runs at once and by itself, whether the
+/// handle is awaited or dropped.
+///
+/// # Panics
+///
+/// Outside a runtime, at the caller's line.
+///
+/// # Fairness
+///
+/// A task spawned by a task runs next on the same worker, unless another worker is idle and takes it; if the spawner
+/// goes on computing, an idle worker takes it within about a millisecond. On the one-thread flavour it goes to the back of
+/// the queue.
+///
+/// # Examples
+///
+/// ```
+/// loxley_runtime::run(async {
+///     let a = loxley_runtime::create_task(async { 1 });
+///     let b = loxley_runtime::create_task(async { 2 });
+///     assert_eq!(a.await.unwrap() + b.await.unwrap(), 3);
+/// });
+/// ```
+///
+/// **Differs from asyncio**: the runtime holds the task until it ends; a forgotten one does not vanish.
+#[track_caller]
+#[doc(alias = "spawn")]
+pub fn create_task<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    create(future, Location::caller(), None)
+}
+
+#[track_caller]
+fn create<F>(future: F, at: &'static Location<'static>, name: Option<Arc<str>>) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match current::with_shared(|shared| shared.spawn(future, at, name)) {
+        Some(task) => task,
+        None => panic!("{NO_RUNTIME}"),
+    }
+}
+
+impl task::Builder {
+    /// Starts `future` as a task of the current runtime.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime, at the caller's line.
+    #[track_caller]
+    pub fn create_task<F>(self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        create(future, Location::caller(), self.name)
+    }
+}
+
+/// The task that is running here, if one is. The future given to `run` or `block_on` is one.
+#[must_use]
+pub fn current_task() -> Option<TaskRef> {
+    task::current_task()
+}
+
+/// Every task of the current runtime that has not ended, in no particular order. Empty outside a runtime.
+///
+/// A snapshot: tasks come and go while it is taken, and each one returned was alive at some moment of the call.
+#[must_use]
+pub fn all_tasks() -> Vec<TaskRef> {
+    current::with_shared(|shared| shared.tasks()).unwrap_or_default()
+}
+
+/// Lets every other task that is ready run before this one goes on.
+///
+/// # Cancel safety
+///
+/// Nothing is lost if it is dropped.
+///
+/// # Fairness
+///
+/// The task goes to the back of its worker's queue, never to the front.
+///
+/// # Examples
+///
+/// ```
+/// # loxley_runtime::run(async {
+/// for _ in 0..3 {
+///     loxley_runtime::yield_now().await;
+/// }
+/// # });
+/// ```
+///
+/// **Differs from asyncio**: there it is `sleep(0)`, which works here too.
+pub fn yield_now() -> impl Future<Output = ()> + Send {
+    YieldNow { yielded: false }
+}
+
+struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        // T4: the task is running, so the end of this poll (T7) sends it to the back of the queue.
+        cx.waker().wake_by_ref();
+        wait_reason(WaitKind::Turn, None);
+        Poll::Pending
+    }
+}

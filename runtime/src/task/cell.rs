@@ -1,0 +1,205 @@
+//! The memory of one task: a header every task shares, then the future or its output.
+//!
+//! The header and an empty future fit in 128 bytes, asserted below. It is not over-aligned: glibc serves blocks aligned to
+//! a cache line several times slower, and they cost twice the resident memory.
+#![expect(
+    unsafe_code,
+    reason = "the task cell: one allocation shared by owners of different parts"
+)]
+
+use super::raw::Vtable;
+use super::state::State;
+use super::{Failure, TaskId};
+use loxley_sync::ambient::{WaitKind, WaitReason};
+use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use loxley_sync::prim::cell::UnsafeCell;
+use loxley_sync::prim::lock::Mutex;
+use std::future::Future;
+use std::panic::Location;
+use std::ptr;
+use std::sync::Arc;
+use std::task::Waker;
+
+/// Where the registry keeps a task: which shard, which slot in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The slot.
+    pub index: u32,
+    /// The shard: a worker's index, or the one for everybody else.
+    pub shard: u16,
+}
+
+impl Place {
+    /// In no registry: a task that was refused.
+    pub const NOWHERE: Self = Self {
+        index: u32::MAX,
+        shard: u16::MAX,
+    };
+}
+
+/// What every task has, whatever its future.
+///
+/// | field | written by | read by |
+/// |---|---|---|
+/// | `state` | T-edges | all |
+/// | `vtable`, `scheduler`, `id`, `spawned_at` | T1 | all |
+/// | `place` | spawner, before the task is published | completing worker |
+/// | `wait_at`, `wait_kind` | holder of *running* | all, as a hint |
+/// | `requests` | T10's caller | all |
+/// | `cold` | whoever needs it first | all |
+/// | `joiner` | see the access table of `state.rs` | same |
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) state: State,
+    pub(crate) vtable: &'static Vtable,
+    /// The `S: Schedule` of this task. Alive while the task is not complete; see [`super::Schedule`].
+    pub(crate) scheduler: *const (),
+    pub(crate) id: TaskId,
+    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) place: Place,
+    wait_kind: AtomicU8,
+    wait_at: AtomicPtr<Location<'static>>,
+    cold: AtomicPtr<Cold>,
+    /// How often the task was asked to stop.
+    pub(crate) requests: AtomicU32,
+    joiner: UnsafeCell<Option<Waker>>,
+}
+
+/// What few tasks need: allocated when it is first asked for.
+#[derive(Default)]
+pub(crate) struct Cold {
+    pub(crate) name: Mutex<Option<Arc<str>>>,
+    pub(crate) request: Mutex<Option<(Option<Arc<str>>, &'static Location<'static>)>>,
+}
+
+/// What the future's place holds.
+pub(crate) enum Stage<F: Future> {
+    /// The future, until it is done.
+    Pending(F),
+    /// What it left behind.
+    Done(Result<F::Output, Failure>),
+    /// The output was taken or dropped.
+    Taken,
+}
+
+/// A whole task.
+#[repr(C)]
+pub(crate) struct Cell<F: Future> {
+    pub(crate) header: Header,
+    pub(crate) stage: UnsafeCell<Stage<F>>,
+}
+
+#[cfg(not(any(loom, shuttle)))]
+const _: () = {
+    type Empty = std::future::Ready<()>;
+    assert!(size_of::<Cell<Empty>>() <= 128, "a task must stay small");
+    assert!(align_of::<Cell<Empty>>() <= 16, "and not be over-aligned");
+};
+
+impl Header {
+    pub(crate) fn new(
+        vtable: &'static Vtable,
+        scheduler: *const (),
+        id: TaskId,
+        spawned_at: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            state: State::new(),
+            vtable,
+            scheduler,
+            id,
+            spawned_at,
+            place: Place::NOWHERE,
+            wait_kind: AtomicU8::new(0),
+            wait_at: AtomicPtr::new(ptr::null_mut()),
+            cold: AtomicPtr::new(ptr::null_mut()),
+            requests: AtomicU32::new(0),
+            joiner: UnsafeCell::new(None),
+        }
+    }
+
+    /// Remembers what the poll that just ended waits for.
+    #[inline]
+    pub(crate) fn set_wait_reason(&self, reason: WaitReason) {
+        let at = reason.at.map_or(ptr::null(), ptr::from_ref).cast_mut();
+        // ordering: relaxed, both are hints for people; the pointer is to a static.
+        self.wait_kind.store(reason.kind as u8, Ordering::Relaxed);
+        // ordering: relaxed, as above.
+        self.wait_at.store(at, Ordering::Relaxed);
+    }
+
+    /// What the task waits for, as far as the last poll said.
+    pub(crate) fn wait_reason(&self) -> WaitReason {
+        // ordering: relaxed, a pointer to a static and a number; a mix of two polls is possible and harmless.
+        let at = self.wait_at.load(Ordering::Relaxed);
+        WaitReason {
+            // ordering: relaxed, as above.
+            kind: WaitKind::from_raw(self.wait_kind.load(Ordering::Relaxed)),
+            // SAFETY: only `set_wait_reason` writes it: null, or a `&'static Location`.
+            at: unsafe { at.as_ref() },
+        }
+    }
+
+    /// The rarely used part, made on first use.
+    pub(crate) fn cold(&self) -> &Cold {
+        // ordering: acquire pairs with the release of whoever published it.
+        let seen = self.cold.load(Ordering::Acquire);
+        let cold = if seen.is_null() {
+            self.make_cold()
+        } else {
+            seen
+        };
+        // SAFETY: non-null and published by `make_cold`; freed only with the header.
+        unsafe { &*cold }
+    }
+
+    /// The rarely used part, if it was ever needed.
+    pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
+        // ordering: acquire pairs with the release of whoever published it.
+        let seen = self.cold.load(Ordering::Acquire);
+        // SAFETY: null, or published by `make_cold` and freed only with the header.
+        unsafe { seen.as_ref() }
+    }
+
+    #[cold]
+    fn make_cold(&self) -> *mut Cold {
+        let fresh = Box::into_raw(Box::<Cold>::default());
+        // ordering: release publishes the box, acquire sees the winner's.
+        match self.cold.compare_exchange(
+            ptr::null_mut(),
+            fresh,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => fresh,
+            Err(winner) => {
+                // SAFETY: made above, never published.
+                drop(unsafe { Box::from_raw(fresh) });
+                winner
+            }
+        }
+    }
+
+    /// The joiner's waker slot.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the slot by the access table of `state.rs`, until the closure returns.
+    pub(crate) unsafe fn with_joiner<R>(&self, f: impl FnOnce(&mut Option<Waker>) -> R) -> R {
+        self.joiner.with_mut(|slot| {
+            // SAFETY: exclusive, by the contract of this function.
+            f(unsafe { &mut *slot })
+        })
+    }
+}
+
+impl Drop for Header {
+    fn drop(&mut self) {
+        // ordering: relaxed, the last reference is here and T12 acquired everything before it.
+        let cold = self.cold.load(Ordering::Relaxed);
+        if !cold.is_null() {
+            // SAFETY: published by `make_cold`, and nobody else can reach the header any more.
+            drop(unsafe { Box::from_raw(cold) });
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! What user code holds of a task: [`Task`], which may take its output, and [`TaskRef`], which may only ask and tell.
+#![expect(unsafe_code, reason = "takes the output through the erased cell")]
+
+use super::cell::Header;
+use super::raw::{self, Counted, Scheduled};
+use super::state::DropJoin;
+use super::unhandled::Reporter;
+use super::{Schedule, TaskId};
+use loxley_sync::CancelledError;
+use loxley_sync::ambient::{self, WaitKind, WaitReason};
+use loxley_sync::prim::lock::Mutex;
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// Makes a task for a future that may be polled anywhere.
+pub(crate) fn spawn<F, S>(
+    future: F,
+    scheduler: &Arc<S>,
+    id: TaskId,
+    at: &'static Location<'static>,
+) -> (Scheduled, Task<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    S: Schedule,
+{
+    // SAFETY: `F` and its output are `Send + 'static`; the scheduler outlives its tasks by its own contract.
+    unsafe { spawn_unchecked(future, scheduler, id, at) }
+}
+
+/// Makes a task for a future that is bound to one thread or to a lifetime.
+///
+/// # Safety
+///
+/// As `raw::spawn_unchecked`.
+pub(crate) unsafe fn spawn_unchecked<F: Future, S: Schedule>(
+    future: F,
+    scheduler: &Arc<S>,
+    id: TaskId,
+    at: &'static Location<'static>,
+) -> (Scheduled, Task<F::Output>) {
+    // SAFETY: the same contract.
+    let (task, header) = unsafe { raw::spawn_unchecked(future, scheduler, id, at) };
+    let handle = Task {
+        // SAFETY: T1 made the handle's reference.
+        task: std::mem::ManuallyDrop::new(unsafe { Counted::from_raw(header) }),
+        _output: PhantomData,
+    };
+    (task, handle)
+}
+
+/// A spawned task: await it for its result, [`cancel`](Self::cancel) it, or drop it to let it run on by itself.
+///
+/// The result is `Err` if the task was cancelled or panicked. A panic that nobody awaits goes to the runtime's
+/// unhandled-error handler; it is never lost.
+///
+/// # Cancel safety
+///
+/// Dropping a `Task` detaches it: the task runs on. Dropping the future that awaits `&mut task` loses nothing; await it
+/// again.
+///
+/// # Panics
+///
+/// When awaited again after it has given its result.
+///
+/// # Examples
+///
+/// ```
+/// # loxley_runtime::Runtime::new().unwrap().block_on(async {
+/// let task = loxley_runtime::create_task(async { 6 * 7 });
+/// assert_eq!(task.await.unwrap(), 42);
+/// # });
+/// ```
+///
+/// **Differs from asyncio**: a task is held until it ends, so one whose handle is gone never vanishes.
+#[must_use = "dropping a task detaches it: it runs on, and its result is lost; write `drop(task)` if you mean it"]
+#[doc(alias = "JoinHandle")]
+pub struct Task<T> {
+    /// Dropped by hand: the handle's reference may go in the same step as its join bit.
+    task: std::mem::ManuallyDrop<Counted>,
+    _output: PhantomData<fn() -> T>,
+}
+
+// SAFETY: a handle gives access to the `T` it takes, on whichever thread it is; all else is `Counted`.
+unsafe impl<T: Send> Send for Task<T> {}
+// SAFETY: a shared handle gives no access to the `T`.
+unsafe impl<T: Send> Sync for Task<T> {}
+
+impl<T> Unpin for Task<T> {}
+
+/// A task, without its output: ask it for its name, what it waits for, or tell it to stop.
+///
+/// Cheap to clone; two are equal if they mean the same task. Holding one keeps a few words of memory alive, never the
+/// task's future.
+#[derive(Clone)]
+pub struct TaskRef(Counted);
+
+impl TaskRef {
+    /// # Safety
+    ///
+    /// One reference passes from the caller to the new value.
+    pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        // SAFETY: the same contract.
+        Self(unsafe { Counted::from_raw(header) })
+    }
+
+    /// Makes one more reference.
+    ///
+    /// # Safety
+    ///
+    /// Something must keep the task alive during the call.
+    pub(super) unsafe fn retained(header: NonNull<Header>) -> Self {
+        // SAFETY: alive by the contract.
+        unsafe { header.as_ref() }.state.retain();
+        // SAFETY: the reference just made passes on.
+        unsafe { Self::from_raw(header) }
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        self.0.header()
+    }
+
+    pub(super) fn as_ptr(&self) -> NonNull<Header> {
+        self.0.as_ptr()
+    }
+
+    /// The task's number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.header().id
+    }
+
+    /// The task's name: the one it was given, else `Task-` and its number.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        let given = self.header().cold_if_any();
+        let given = given.and_then(|cold| cold.name.lock().clone());
+        given.unwrap_or_else(|| format!("Task-{}", self.id()).into())
+    }
+
+    /// Gives the task another name.
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        let name = name.into();
+        let before = self.header().cold().name.lock().replace(name);
+        drop(before);
+    }
+
+    /// The line that spawned the task.
+    #[must_use]
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.header().spawned_at
+    }
+
+    /// What the task said it waits for when it was last polled. A snapshot: it may have gone on since.
+    #[must_use]
+    pub fn waiting_for(&self) -> WaitReason {
+        self.header().wait_reason()
+    }
+
+    /// Whether the task has ended, in whichever way.
+    #[must_use]
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.header().state.load().is_complete()
+    }
+
+    /// Whether the task is being polled right now, or sits in a queue for it. A snapshot.
+    #[must_use]
+    pub fn is_runnable(&self) -> bool {
+        let state = self.header().state.load();
+        !state.is_complete() && (state.is_running() || state.is_scheduled())
+    }
+}
+
+impl PartialEq for TaskRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for TaskRef {}
+
+impl Hash for TaskRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskRef")
+            .field("id", &self.id().get())
+            .field("name", &self.name())
+            .field("spawned_at", &format_args!("{}", self.spawned_at()))
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}
+
+impl fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "task {:?} spawned at {}",
+            &*self.name(),
+            self.spawned_at()
+        )
+    }
+}
+
+impl<T> Task<T> {
+    fn header(&self) -> &Header {
+        self.task.header()
+    }
+
+    /// The same task without its output.
+    #[must_use]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "asyncio has no word for it; a conversion by reference"
+    )]
+    pub fn as_ref(&self) -> TaskRef {
+        TaskRef((*self.task).clone())
+    }
+
+    /// See [`TaskRef::id`].
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.header().id
+    }
+
+    /// See [`TaskRef::name`].
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.as_ref().name()
+    }
+
+    /// See [`TaskRef::set_name`].
+    pub fn set_name(&self, name: impl Into<Arc<str>>) {
+        self.as_ref().set_name(name);
+    }
+
+    /// See [`TaskRef::is_finished`].
+    #[must_use]
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.header().state.load().is_complete()
+    }
+
+    /// Asks the task to stop: its future is dropped at the next place it waits, and awaiting it gives
+    /// [`TaskError::Cancelled`]. False if it had ended already.
+    ///
+    /// True does not promise that it ends cancelled: it may be about to return.
+    #[track_caller]
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) -> bool {
+        self.as_ref().cancel()
+    }
+
+    /// [`cancel`](Self::cancel) with a message for whoever awaits the task.
+    #[track_caller]
+    pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
+        self.as_ref().cancel_with(message)
+    }
+
+    /// The output, if the task is complete. The caller saw *complete*.
+    fn take(&self) -> Result<T, TaskError> {
+        let mut output = MaybeUninit::<Result<T, Failure>>::uninit();
+        // SAFETY: the handle reads the vtable of a living task.
+        let take_output = self.header().vtable.take_output;
+        // SAFETY: complete and the join bit is ours, so the output is ours; the place is of the type the task was made with.
+        unsafe { take_output(self.task.as_ptr(), output.as_mut_ptr().cast()) };
+        // SAFETY: written by the call above, which does not return otherwise.
+        unsafe { output.assume_init() }.map_err(|failure| self.error(failure))
+    }
+
+    /// The result of a task that is known to be finished.
+    pub(super) fn into_result(self) -> Result<T, TaskError> {
+        assert!(self.is_finished(), "only a finished task has a result");
+        self.take()
+    }
+
+    #[cold]
+    fn error(&self, failure: Failure) -> TaskError {
+        match failure {
+            Failure::Panicked(panic) => TaskError::Panicked(*panic),
+            Failure::Cancelled => TaskError::Cancelled(self.as_ref().cancelled_error()),
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        std::task::ready!(ambient::poll_budget(cx));
+        let state = &self.header().state;
+        let seen = state.load();
+        if seen.is_complete() || (seen.has_join_waker() && !state.clear_join()) {
+            return Poll::Ready(self.take());
+        }
+        // SAFETY: *join waker* is clear and only this handle sets it, so the slot is ours.
+        let old = unsafe {
+            self.header().with_joiner(|slot| match slot {
+                Some(waker) if waker.will_wake(cx.waker()) => None,
+                _ => slot.replace(cx.waker().clone()),
+            })
+        };
+        let complete = !state.set_join();
+        drop(old);
+        if complete {
+            return Poll::Ready(self.take());
+        }
+        ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        let header = self.task.as_ptr();
+        match self.header().state.drop_join() {
+            DropJoin::Done => return,
+            DropJoin::DropWaker => {
+                // SAFETY: the edge cleared *join waker* before T9, so the slot is ours.
+                drop(unsafe { self.header().with_joiner(Option::take) });
+            }
+            DropJoin::DropOutput => {
+                // SAFETY: the vtable of a living task.
+                let drop_output = self.header().vtable.drop_output;
+                // SAFETY: complete, and the join bit was ours: so is the output.
+                unsafe { drop_output(header) };
+            }
+        }
+        // SAFETY: in both cases the edge left the handle's reference to be given up here.
+        unsafe { raw::release(header) };
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Task").field(&self.as_ref()).finish()
+    }
+}
+
+/// Why a task has no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// It was asked to stop, and did.
+    Cancelled(CancelledError),
+    /// It panicked.
+    Panicked(Panic),
+}
+
+impl TaskError {
+    /// Whether the task was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// Whether the task panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(error) => write!(f, "task {error}"),
+            Self::Panicked(panic) => write!(f, "task panicked: {}", panic.message()),
+        }
+    }
+}
+
+impl std::error::Error for TaskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Cancelled(error) => Some(error),
+            Self::Panicked(_) => None,
+        }
+    }
+}
+
+/// How a task ended without an output, as kept in its cell: one word.
+pub(crate) enum Failure {
+    Cancelled,
+    Panicked(Box<Panic>),
+}
+
+/// A panic caught in a task, with what it was thrown with.
+pub struct Panic {
+    message: Box<str>,
+    /// Behind a lock only because a payload is `Send` and an error should be `Sync` too.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+    reporter: Option<Reporter>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        Self {
+            message: panic_message(&*payload).into(),
+            payload: Mutex::new(Some(payload)),
+            reporter: None,
+        }
+    }
+
+    /// What the panic said, or that it said nothing readable.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the panic was thrown with.
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        let payload = self.payload.lock().take();
+        payload.unwrap_or_else(|| Box::new("the payload was taken"))
+    }
+
+    /// Lets the panic go on in this thread.
+    ///
+    /// # Panics
+    ///
+    /// Always: that is its purpose.
+    pub fn resume(self) -> ! {
+        std::panic::resume_unwind(self.into_payload())
+    }
+
+    pub(super) fn set_reporter(&mut self, reporter: Reporter) {
+        self.reporter = Some(reporter);
+    }
+
+    pub(super) fn reporter(&self) -> Option<Reporter> {
+        self.reporter.clone()
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message).finish()
+    }
+}
+
+/// The text of a panic, where it has one.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(a payload that is no text)")
+}

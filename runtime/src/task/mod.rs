@@ -1,0 +1,109 @@
+//! ONE TASK: a future, who may poll it, and who hears what became of it.
+//!
+//! A task is one heap cell (`cell.rs`) with one atomic word (`state.rs`) that says who owns which part of it. The right to
+//! poll is a value, [`Scheduled`], and there is at most one of it. `run.rs` turns it into one poll; `waker.rs` makes it
+//! again; `join.rs` and `cancel.rs` are what user code holds. This room knows no queue, no worker and no clock: it knows
+//! [`Schedule`] and nothing above it.
+//!
+//! # Who keeps what alive
+//!
+//! The runtime's reference keeps a cell alive until T9. The cell keeps a plain pointer to its scheduler: it is followed only
+//! by whoever holds the task's right to poll or *running*, and a scheduler does not go before its tasks are complete.
+
+mod cancel;
+mod cell;
+mod join;
+mod main;
+mod raw;
+mod registry;
+mod run;
+mod slot;
+mod state;
+mod unhandled;
+mod waker;
+
+pub use crate::id::TaskId;
+pub use cell::Place;
+pub(crate) use join::spawn;
+pub use join::{Panic, Task, TaskError, TaskRef};
+pub(crate) use main::{Host, Main};
+pub use raw::{Scheduled, Turn};
+pub(crate) use registry::{Registry, Roster};
+pub(crate) use run::{current_task, drop_quietly};
+pub(crate) use slot::Slot;
+pub use unhandled::{Reporter, UnhandledError};
+
+use join::{Failure, panic_message};
+use std::sync::Arc;
+
+/// A task to be, with more to say than its future.
+///
+/// # Examples
+///
+/// ```
+/// # loxley_runtime::run(async {
+/// let poller = loxley_runtime::task::Builder::new().name("poller").create_task(async {});
+/// assert_eq!(&*poller.name(), "poller");
+/// poller.await.unwrap();
+/// # });
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "nothing runs before `create_task`"]
+pub struct Builder {
+    pub(crate) name: Option<Arc<str>>,
+}
+
+impl Builder {
+    /// No name, nothing special.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the task. Default: `Task-` and its number.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+/// Who runs a task: the one thing a task knows about the world above it.
+pub trait Schedule: Send + Sync + 'static {
+    /// Puts a task that was woken or asked to stop into a queue. Called on any thread, with no lock of ours held.
+    ///
+    /// Once the task is where another thread can take it, that thread may complete it and the runtime may go: a caller that
+    /// is not one of the scheduler's own threads clones the `Arc` first.
+    fn schedule(self: &Arc<Self>, task: Scheduled);
+
+    /// Takes a task off the registry; called once, right before T9, on the thread that polled it.
+    fn leave(&self, place: Place);
+
+    /// Whom to tell about failures nobody awaits.
+    fn reporter(&self) -> Reporter;
+
+    /// Whom to tell about every task that ends; called right before T9.
+    fn end_hook(&self) -> Option<&(dyn Fn(&TaskRef) + Send + Sync)> {
+        None
+    }
+}
+
+/// Ends a fresh task that no registry would take: its future is dropped on this thread, its outcome is *cancelled*.
+pub fn refuse(task: Scheduled) {
+    // The task is scheduled, so the request is noted, and the turn delivers it.
+    let _ = task.header().state.request();
+    let Turn::Done = task.run() else {
+        unreachable!("a requested task ends in its next turn");
+    };
+}
+
+/// What the models of `loom-tests` see of this room.
+#[doc(hidden)]
+pub mod model {
+    pub use super::cell::Place;
+    pub use super::join::{Task, TaskRef};
+    pub use super::raw::{Scheduled, Turn};
+    pub use super::registry::{Registry, Roster};
+    pub use super::slot::Slot;
+    pub use super::state::{Complete, DropJoin, EndPoll, Request, StartPoll, State, Wake};
+    pub use super::unhandled::{Reporter, UnhandledError};
+    pub use super::{Schedule, TaskId, refuse};
+}

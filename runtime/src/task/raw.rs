@@ -1,0 +1,299 @@
+//! Type erasure: one pointer, one table of functions, and the two kinds of right to it.
+//!
+//! - [`Scheduled`] is the right to poll: it exists exactly once while the *scheduled* bit is set and a queue should hold the
+//!   task. It is not counted; see *References* in `state.rs`.
+//! - A counted reference is a `TaskRef`, a `Task` or a `Waker`.
+#![expect(unsafe_code, reason = "type erasure by pointer and function table")]
+
+use super::cell::{Cell, Header, Stage};
+use super::run;
+use super::state::Wake;
+use super::unhandled::UnhandledError;
+use super::{Schedule, TaskId, TaskRef};
+use loxley_sync::prim::cell::UnsafeCell;
+use std::fmt;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// The functions that know a task's future and scheduler.
+pub(crate) struct Vtable {
+    /// Does everything from T2 to T6, T7 or T9. The caller gives up its right to poll.
+    pub(super) poll: unsafe fn(NonNull<Header>) -> Turn,
+    /// Puts the task into a queue of its scheduler. The caller gives up the right to poll.
+    pub(super) schedule: unsafe fn(NonNull<Header>),
+    /// Moves the output, a `Result<T, Failure>`, to the pointer. The caller owns the output by `state.rs`.
+    pub(super) take_output: unsafe fn(NonNull<Header>, *mut ()),
+    /// Drops the output if it is still there. The caller owns the output by `state.rs`.
+    pub(super) drop_output: unsafe fn(NonNull<Header>),
+    /// Frees the cell. The caller held the last reference.
+    pub(super) dealloc: unsafe fn(NonNull<Header>),
+}
+
+/// What a poll left to do.
+#[must_use]
+#[derive(Debug)]
+pub enum Turn {
+    /// The task waits for a wake.
+    Rest,
+    /// The task was woken while it ran: it goes to the back of the queue.
+    Requeue(Scheduled),
+    /// The task is complete.
+    Done,
+}
+
+/// The right, and the duty, to poll one task once.
+///
+/// Dropping it would lose the task, so nothing drops it: queues are emptied before they go.
+#[must_use = "a scheduled task that is not run is lost"]
+pub struct Scheduled(NonNull<Header>);
+
+// SAFETY: the futures behind it are `Send`, or their scheduler hands them to one thread only (`spawn_unchecked`'s contract);
+// the header is made of atomics, constants and slots guarded by the state word.
+unsafe impl Send for Scheduled {}
+
+impl Scheduled {
+    /// Polls the task once, or delivers a request to it.
+    #[inline]
+    pub fn run(self) -> Turn {
+        let header = self.into_raw();
+        // SAFETY: the right to poll is given up to `poll`, which keeps the task alive by holding *running*.
+        let poll = unsafe { header.as_ref() }.vtable.poll;
+        // SAFETY: `header` is the task this table belongs to, and the right to poll is ours.
+        unsafe { poll(header) }
+    }
+
+    /// The task's number.
+    #[must_use]
+    #[inline]
+    pub fn id(&self) -> TaskId {
+        self.header().id
+    }
+
+    /// The task itself, to be asked and told.
+    #[must_use]
+    pub fn as_ref(&self) -> TaskRef {
+        // SAFETY: a scheduled task is alive.
+        unsafe { TaskRef::retained(self.0) }
+    }
+
+    pub(super) fn into_raw(self) -> NonNull<Header> {
+        self.0
+    }
+
+    /// # Safety
+    ///
+    /// The pointer must come from `into_raw`, or from an edge that said *enqueue*, and be used for this once.
+    pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: a task with the *scheduled* bit is not complete, so the runtime's reference keeps it alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Writes where the registry keeps the task. Only before it is published to any other thread.
+    pub(super) fn set_place(&mut self, place: super::Place) {
+        // SAFETY: freshly spawned (the callers are in `registry.rs`, between `spawn_unchecked` and the first queue): the
+        // handle has not been given out and nobody else has the pointer.
+        unsafe { self.0.as_mut() }.place = place;
+    }
+}
+
+impl fmt::Debug for Scheduled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scheduled({})", self.header().id)
+    }
+}
+
+/// Makes a task and returns the right to poll it; the handle's reference is returned as a raw pointer.
+///
+/// # Safety
+///
+/// If `F` or its output is not `Send`, the scheduler must poll, and so drop, the task on one thread only, and the handle
+/// must stay on that thread. If they are not `'static`, the task must be complete and its output taken or dropped before
+/// their lifetime ends. The scheduler must outlive the task's completion.
+pub(super) unsafe fn spawn_unchecked<F: Future, S: Schedule>(
+    future: F,
+    scheduler: &Arc<S>,
+    id: TaskId,
+    spawned_at: &'static Location<'static>,
+) -> (Scheduled, NonNull<Header>) {
+    let cell = Box::new(Cell {
+        header: Header::new(
+            vtable::<F, S>(),
+            Arc::as_ptr(scheduler).cast(),
+            id,
+            spawned_at,
+        ),
+        stage: UnsafeCell::new(Stage::Pending(future)),
+    });
+    let header = NonNull::from(Box::leak(cell)).cast::<Header>();
+    (Scheduled(header), header)
+}
+
+/// The table for one future under one scheduler.
+fn vtable<F: Future, S: Schedule>() -> &'static Vtable {
+    struct Table<F, S>(std::marker::PhantomData<(F, S)>);
+    impl<F: Future, S: Schedule> Table<F, S> {
+        const VTABLE: Vtable = Vtable {
+            poll: run::poll::<F, S>,
+            schedule: schedule::<S>,
+            take_output: take_output::<F>,
+            drop_output: drop_output::<F>,
+            dealloc: dealloc::<F>,
+        };
+    }
+    &Table::<F, S>::VTABLE
+}
+
+/// The scheduler of a task that is not complete.
+///
+/// # Safety
+///
+/// `S` must be the task's scheduler type, and the task must not complete while the returned value is used, unless the user
+/// made itself an owner by cloning the `Arc`.
+pub(super) unsafe fn scheduler<S: Schedule>(header: &Header) -> ManuallyDrop<Arc<S>> {
+    // SAFETY: the pointer came from `Arc::as_ptr` and that count is still held by the runtime; `ManuallyDrop` takes none.
+    ManuallyDrop::new(unsafe { Arc::from_raw(header.scheduler.cast::<S>()) })
+}
+
+unsafe fn schedule<S: Schedule>(header: NonNull<Header>) {
+    // SAFETY: the right to poll is ours, so the task is alive and not complete.
+    let scheduler = unsafe { scheduler::<S>(header.as_ref()) };
+    // SAFETY: the right is moved on, once.
+    let task = unsafe { Scheduled::from_raw(header) };
+    scheduler.schedule(task);
+}
+
+unsafe fn take_output<F: Future>(header: NonNull<Header>, to: *mut ()) {
+    // SAFETY: the table belongs to this task, so the cell is of this type.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    let stage = cell.stage.with_mut(|stage| {
+        // SAFETY: the caller owns the output.
+        unsafe { stage.replace(Stage::Taken) }
+    });
+    let Stage::Done(output) = stage else {
+        panic!("a task was awaited again after it had given its result");
+    };
+    // SAFETY: the caller passes a valid place for a `Result<F::Output, Failure>`.
+    unsafe { to.cast::<Result<F::Output, super::Failure>>().write(output) };
+}
+
+unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the table belongs to this task, so the cell is of this type.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    let stage = cell.stage.with_mut(|stage| {
+        // SAFETY: the caller owns the output.
+        unsafe { stage.replace(Stage::Taken) }
+    });
+    let reporter = match &stage {
+        Stage::Done(Err(super::Failure::Panicked(panic))) => panic.reporter(),
+        _ => None,
+    };
+    let cause = run::drop_outcome(stage);
+    if let (Some(reporter), Some(cause)) = (reporter, cause) {
+        // SAFETY: the caller's reference keeps the task alive.
+        let task = unsafe { TaskRef::retained(header) };
+        reporter.report(&UnhandledError::new(task, cause));
+    }
+}
+
+unsafe fn dealloc<F: Future>(header: NonNull<Header>) {
+    // SAFETY: made by `Box::leak` in `spawn_unchecked`, and the last reference is the caller's.
+    drop(unsafe { Box::from_raw(header.cast::<Cell<F>>().as_ptr()) });
+}
+
+/// A counted pointer to a task's header: the base of `TaskRef` and of `Task`.
+pub(super) struct Counted(NonNull<Header>);
+
+// SAFETY: the header's parts are atomics, constants, or guarded by the state word; what the future and the output are is the
+// business of the handle type built on this.
+unsafe impl Send for Counted {}
+// SAFETY: as above.
+unsafe impl Sync for Counted {}
+
+impl Counted {
+    /// # Safety
+    ///
+    /// One reference passes from the caller to the new value.
+    pub(super) unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: this reference keeps it alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(super) fn as_ptr(&self) -> NonNull<Header> {
+        self.0
+    }
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        self.header().state.retain();
+        Self(self.0)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // SAFETY: our reference, given up once.
+        unsafe { release(self.0) };
+    }
+}
+
+/// T12, and what follows from it.
+///
+/// # Safety
+///
+/// The caller gives up one reference.
+pub(super) unsafe fn release(header: NonNull<Header>) {
+    // SAFETY: the reference given up keeps it alive until here.
+    if unsafe { header.as_ref() }.state.release() {
+        // SAFETY: it was the last one.
+        unsafe { free(header) };
+    }
+}
+
+/// # Safety
+///
+/// The last reference must be gone.
+pub(super) unsafe fn free(header: NonNull<Header>) {
+    // SAFETY: nobody else can free it.
+    let dealloc = unsafe { header.as_ref() }.vtable.dealloc;
+    // SAFETY: the table belongs to this task, and the last reference is gone.
+    unsafe { dealloc(header) };
+}
+
+/// Does what T3, T4 or T5 asked for.
+///
+/// # Safety
+///
+/// `duty` must come from an edge of this task that the caller has just made.
+pub(super) unsafe fn follow_wake(header: NonNull<Header>, duty: Wake) {
+    match duty {
+        Wake::Nothing => {}
+        // SAFETY: T3 gave the right to poll, which keeps the task alive.
+        Wake::Enqueue => unsafe { enqueue(header) },
+        // SAFETY: the edge said that the last reference is gone.
+        Wake::Free => unsafe { free(header) },
+    }
+}
+
+/// Hands the task to its scheduler.
+///
+/// # Safety
+///
+/// The caller must hold the right to poll, and gives it up.
+pub(super) unsafe fn enqueue(header: NonNull<Header>) {
+    // SAFETY: the right to poll keeps the task alive.
+    let schedule = unsafe { header.as_ref() }.vtable.schedule;
+    // SAFETY: the right to poll passes on.
+    unsafe { schedule(header) };
+}

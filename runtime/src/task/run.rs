@@ -1,0 +1,296 @@
+//! One poll from start to decision: the only place that polls a user's future, and the only `catch_unwind` around it.
+//!
+//! Called by `Scheduled::run`, on the thread of a worker or of `block_on`. No lock of ours is held here.
+#![expect(
+    unsafe_code,
+    reason = "reaches the future through the erased cell while *running* is ours"
+)]
+
+use super::cell::{Cell, Header, Stage};
+use super::raw::{self, Scheduled, Turn};
+use super::state::{Complete, EndPoll, StartPoll};
+use super::unhandled::{Cause, UnhandledError};
+use super::{Failure, Panic, Schedule, TaskRef, panic_message, waker};
+use loxley_sync::ambient;
+use loxley_sync::prim::cell::UnsafeCell;
+use std::any::Any;
+use std::cell::Cell as StdCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+std::thread_local! {
+    /// The task this thread is polling.
+    static CURRENT: StdCell<Option<NonNull<Header>>> = const { StdCell::new(None) };
+}
+
+/// The task that is being polled on this thread, if any.
+pub(crate) fn current_task() -> Option<TaskRef> {
+    let header = CURRENT.try_with(StdCell::get).ok().flatten()?;
+    // SAFETY: `Entered` removes the pointer before the poller gives up *running*, so the task is alive.
+    Some(unsafe { TaskRef::retained(header) })
+}
+
+/// The ambient of one poll: the current task and a fresh record for the leaves; dropped, the outer ones are back.
+struct Entered {
+    task: Option<NonNull<Header>>,
+    outer: Option<ambient::Outer>,
+}
+
+impl Entered {
+    fn new(header: NonNull<Header>) -> Self {
+        Self {
+            task: CURRENT.with(|current| current.replace(Some(header))),
+            outer: Some(ambient::enter()),
+        }
+    }
+
+    fn leave(mut self) -> ambient::WaitReason {
+        self.restore()
+    }
+
+    fn restore(&mut self) -> ambient::WaitReason {
+        let Some(outer) = self.outer.take() else {
+            return ambient::WaitReason::NONE;
+        };
+        CURRENT.with(|current| current.set(self.task));
+        ambient::leave(outer)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
+/// T2 to T6, T7 or T9.
+///
+/// # Safety
+///
+/// `header` must belong to a `Cell<F>` scheduled by an `S`, and the right to poll passes to this function.
+pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
+    // SAFETY: the right to poll, and after T2 *running*, keep the cell alive until T6, T7 or T9.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    let state = &cell.header.state;
+    match state.start_poll() {
+        StartPoll::Poll => {}
+        // SAFETY: T2 made *running* ours.
+        StartPoll::Deliver => return unsafe { cancel::<F, S>(header) },
+    }
+    let entered = Entered::new(header);
+    // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
+    let waker = unsafe { waker::borrowed(header) };
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut cx = Context::from_waker(&waker);
+        // SAFETY: *running* is ours since T2.
+        unsafe { poll_stage(&cell.stage, &mut cx) }
+    }));
+    match result {
+        Ok(Poll::Pending) => {
+            cell.header.set_wait_reason(entered.leave());
+            if state.requested() {
+                // T8: somebody asked during the poll; what it waits for now is given up at once.
+                // SAFETY: *running* is still ours.
+                return unsafe { cancel::<F, S>(header) };
+            }
+            match state.end_poll() {
+                EndPoll::Rest => Turn::Rest,
+                // SAFETY: T7 gave the right to poll back.
+                EndPoll::Requeue => Turn::Requeue(unsafe { Scheduled::from_raw(header) }),
+            }
+        }
+        Ok(Poll::Ready(output)) => {
+            // The future goes before the output is stored, in the task's context, so that what it gives back is back by
+            // the time anybody sees the task complete. If its drop panics, the value still stands.
+            // SAFETY: *running* is ours.
+            let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
+            if let Err(payload) = dropped {
+                // SAFETY: *running* keeps the task alive, and incomplete.
+                unsafe { report_drop::<S>(header, payload) };
+            }
+            drop(entered);
+            // SAFETY: *running* is ours, the future is dropped.
+            unsafe { finish::<F, S>(header, Ok(output)) }
+        }
+        Err(payload) => {
+            // The future still stands where it panicked.
+            let failure = Failure::Panicked(Box::new(Panic::new(payload)));
+            // SAFETY: *running* is ours.
+            let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
+            if let Err(second) = dropped {
+                drop_quietly(second);
+            }
+            drop(entered);
+            // SAFETY: *running* is ours, the future is dropped.
+            unsafe { finish::<F, S>(header, Err(failure)) }
+        }
+    }
+}
+
+/// # Safety
+///
+/// *running* must be the caller's.
+#[inline]
+unsafe fn poll_stage<F: Future>(
+    stage: &UnsafeCell<Stage<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    stage.with_mut(|stage| {
+        // SAFETY: exclusive by the contract.
+        let stage = unsafe { &mut *stage };
+        let Stage::Pending(future) = stage else {
+            unreachable!("*running* without a future");
+        };
+        // SAFETY: the cell is on the heap and the future is dropped in place before anything is moved into its room.
+        unsafe { Pin::new_unchecked(future) }.poll(cx)
+    })
+}
+
+/// Drops the future in place, if it is still there.
+///
+/// # Safety
+///
+/// *running* must be the caller's.
+unsafe fn drop_future<F: Future>(stage: &UnsafeCell<Stage<F>>) {
+    // SAFETY: exclusive by the contract; the assignment drops the old stage where it stands, and leaves `Taken` even if
+    // that drop panics.
+    stage.with_mut(|stage| unsafe { *stage = Stage::Taken });
+}
+
+/// The root of a task answers a request: the whole future is dropped, in the task's context.
+///
+/// # Safety
+///
+/// `header` belongs to a `Cell<F>` under an `S`, and *running* is the caller's.
+unsafe fn cancel<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
+    // SAFETY: *running* keeps the cell alive.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    let entered = Entered::new(header);
+    // SAFETY: *running* is ours.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
+    drop(entered);
+    let failure = match dropped {
+        Ok(()) => Failure::Cancelled,
+        Err(payload) => Failure::Panicked(Box::new(Panic::new(payload))),
+    };
+    // SAFETY: *running* is ours, the future is dropped.
+    unsafe { finish::<F, S>(header, Err(failure)) }
+}
+
+/// T9 and what follows: store the outcome, leave the registry, tell whoever waits.
+///
+/// # Safety
+///
+/// `header` belongs to a `Cell<F>` under an `S`, *running* is the caller's, and the future is dropped.
+unsafe fn finish<F: Future, S: Schedule>(
+    header: NonNull<Header>,
+    mut outcome: Result<F::Output, Failure>,
+) -> Turn {
+    // SAFETY: *running* keeps the cell alive.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    // SAFETY: the task is not complete, and the caller's thread keeps the scheduler alive beyond that.
+    let scheduler = unsafe { raw::scheduler::<S>(&cell.header) };
+    if let Err(Failure::Panicked(panic)) = &mut outcome {
+        // Whoever drops it unseen may be a handle that outlives the runtime, so it takes its reporter along.
+        panic.set_reporter(scheduler.reporter());
+    }
+    // SAFETY: *running* is ours until T9.
+    cell.stage
+        .with_mut(|stage| unsafe { *stage = Stage::Done(outcome) });
+    if let Some(hook) = scheduler.end_hook() {
+        // SAFETY: the task is alive until T9.
+        let task = unsafe { TaskRef::retained(header) };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&task))) {
+            drop_quietly(payload);
+        }
+    }
+    // Last use of the scheduler but for reports: after T9 the runtime may go.
+    scheduler.leave(cell.header.place);
+    let mut output_dropped = false;
+    loop {
+        match cell.header.state.complete(output_dropped) {
+            Complete::DropOutput => {
+                output_dropped = true;
+                // SAFETY: *running* is ours until T9.
+                let stage = cell
+                    .stage
+                    .with_mut(|stage| unsafe { stage.replace(Stage::Taken) });
+                if let Some(cause) = drop_outcome(stage) {
+                    // SAFETY: the task is alive until T9.
+                    unsafe { report::<S>(header, cause) };
+                }
+            }
+            Complete::WakeJoiner => {
+                // SAFETY: T9 with *join waker* made the slot ours.
+                let waker = unsafe { cell.header.with_joiner(Option::take) };
+                if let Some(waker) = waker {
+                    // A waker that panics is its owner's fault: the panic hook has spoken, the worker goes on.
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                        drop_quietly(payload);
+                    }
+                }
+                // SAFETY: T9 kept the runtime's reference for this.
+                unsafe { raw::release(header) };
+                return Turn::Done;
+            }
+            Complete::Done => return Turn::Done,
+            Complete::Free => {
+                // SAFETY: T9 said that the last reference is gone.
+                unsafe { raw::free(header) };
+                return Turn::Done;
+            }
+        }
+    }
+}
+
+/// Drops an outcome that nobody will read, and says what there is to report: the task's panic, or that of the drop itself.
+pub(super) fn drop_outcome<F: Future>(stage: Stage<F>) -> Option<Cause> {
+    match stage {
+        Stage::Done(Err(Failure::Panicked(panic))) => {
+            let cause = Cause::Panic(panic.message().to_owned());
+            drop_quietly(panic.into_payload());
+            Some(cause)
+        }
+        Stage::Done(Ok(output)) => {
+            let payload = catch_unwind(AssertUnwindSafe(|| drop(output))).err()?;
+            let cause = Cause::DropPanic(panic_message(&*payload).to_owned());
+            drop_quietly(payload);
+            Some(cause)
+        }
+        Stage::Done(Err(Failure::Cancelled)) | Stage::Taken | Stage::Pending(_) => None,
+    }
+}
+
+/// Drops a panic's payload, whose own drop may panic.
+pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // A payload whose drop panics with a payload whose drop panics is not worth a third try.
+        std::mem::forget(second);
+    }
+}
+
+/// # Safety
+///
+/// The task belongs to an `S` and is not complete.
+#[cold]
+unsafe fn report<S: Schedule>(header: NonNull<Header>, cause: Cause) {
+    // SAFETY: alive by the contract.
+    let task = unsafe { TaskRef::retained(header) };
+    // SAFETY: not complete by the contract.
+    let reporter = unsafe { raw::scheduler::<S>(header.as_ref()) }.reporter();
+    reporter.report(&UnhandledError::new(task, cause));
+}
+
+/// # Safety
+///
+/// As [`report`].
+#[cold]
+unsafe fn report_drop<S: Schedule>(header: NonNull<Header>, payload: Box<dyn Any + Send>) {
+    let cause = Cause::DropPanic(panic_message(&*payload).to_owned());
+    drop_quietly(payload);
+    // SAFETY: the same contract.
+    unsafe { report::<S>(header, cause) };
+}

@@ -1,0 +1,70 @@
+//! A place for one scheduled task that another thread may empty: the LIFO slot of a worker.
+#![expect(
+    unsafe_code,
+    reason = "turns the right to poll into an atomic pointer and back"
+)]
+
+use super::cell::Header;
+use super::raw::Scheduled;
+use loxley_sync::prim::atomic::{AtomicPtr, Ordering};
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+/// At most one scheduled task. Only the owner puts; anybody may take.
+pub struct Slot(AtomicPtr<Header>);
+
+impl Slot {
+    /// An empty slot.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Puts a task in and returns the one it displaced. Owner only.
+    #[inline]
+    pub fn put(&self, task: Scheduled) -> Option<Scheduled> {
+        let task = task.into_raw().as_ptr();
+        // ordering: relaxed, only the owner stores a task, so a null seen by the owner stays null.
+        if self.0.load(Ordering::Relaxed).is_null() {
+            // ordering: release publishes the task to a thread that takes it.
+            self.0.store(task, Ordering::Release);
+            return None;
+        }
+        // ordering: release as above; acquire for the task that comes out, which may be polled next.
+        revive(self.0.swap(task, Ordering::AcqRel))
+    }
+
+    /// Takes the task out, if there is one. Any thread.
+    #[inline]
+    pub fn take(&self) -> Option<Scheduled> {
+        if self.is_empty() {
+            return None;
+        }
+        // ordering: acquire pairs with the release of `put`.
+        revive(self.0.swap(ptr::null_mut(), Ordering::Acquire))
+    }
+
+    /// Whether no task is there: a hint for everybody but the owner.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        // ordering: relaxed, a hint; `take` decides.
+        self.0.load(Ordering::Relaxed).is_null()
+    }
+}
+
+/// The right to poll that a swap took out.
+fn revive(task: *mut Header) -> Option<Scheduled> {
+    // SAFETY: non-null values come from `into_raw` in `put`, and a swap gives each to one thread only.
+    NonNull::new(task).map(|task| unsafe { Scheduled::from_raw(task) })
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() {
+            "Slot(empty)"
+        } else {
+            "Slot(full)"
+        })
+    }
+}

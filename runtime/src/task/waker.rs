@@ -1,0 +1,52 @@
+//! The four functions of a task's waker, and nothing else.
+#![expect(unsafe_code, reason = "RawWaker is made of raw pointers")]
+
+use super::cell::Header;
+use super::raw;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
+
+/// The waker for one poll: it borrows the poller's right to the task and takes no reference.
+///
+/// # Safety
+///
+/// The task must stay alive while the returned value is used; it must not be moved out of the `ManuallyDrop`.
+pub(super) unsafe fn borrowed(header: NonNull<Header>) -> ManuallyDrop<Waker> {
+    let raw = RawWaker::new(header.as_ptr().cast_const().cast(), &VTABLE);
+    // SAFETY: the functions below keep RawWaker's contract; the missing reference is made up for by never dropping it.
+    ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+}
+
+fn header(data: *const ()) -> NonNull<Header> {
+    NonNull::new(data.cast_mut().cast()).expect("made from a NonNull")
+}
+
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: the waker being cloned keeps the task alive.
+    unsafe { header(data).as_ref() }.state.retain();
+    RawWaker::new(data, &VTABLE)
+}
+
+unsafe fn wake(data: *const ()) {
+    let header = header(data);
+    // SAFETY: this waker's reference keeps the task alive until the edge.
+    let duty = unsafe { header.as_ref() }.state.wake_by_val();
+    // SAFETY: the duty of the edge just made.
+    unsafe { raw::follow_wake(header, duty) };
+}
+
+unsafe fn wake_by_ref(data: *const ()) {
+    let header = header(data);
+    // SAFETY: the waker keeps the task alive.
+    let duty = unsafe { header.as_ref() }.state.wake_by_ref();
+    // SAFETY: the duty of the edge just made.
+    unsafe { raw::follow_wake(header, duty) };
+}
+
+unsafe fn drop(data: *const ()) {
+    // SAFETY: this waker's reference is given up.
+    unsafe { raw::release(header(data)) };
+}

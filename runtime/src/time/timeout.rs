@@ -1,0 +1,301 @@
+//! A future with a limit: the simple form, which leaves the cleaning up to `Drop`.
+//!
+//! The limit is looked at after the future, and only if that has to wait; a future that is ready at once pays neither for a
+//! clock nor for a timer.
+
+use super::Sleep;
+use pin_project_lite::pin_project;
+use std::future::{Future, IntoFuture};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+/// Polls `future` until it is ready, or until it has been waiting for longer than `limit`.
+///
+/// The limit counts from the end of the first poll: a future that never waits cannot time out, not even with a limit of
+/// zero. When both are ready at once, the future wins.
+///
+/// # Errors
+///
+/// [`TimeoutError`] if the limit was reached first. The future is still inside the [`Timeout`], and dropped with it.
+///
+/// # Panics
+///
+/// The future returned panics if it has to wait on a thread that is in no runtime.
+///
+/// # Cancel safety
+///
+/// Dropping the [`Timeout`] drops `future`, which then says what is lost, and takes the timer out.
+///
+/// # Fairness
+///
+/// The limit is looked at even if `future` spends the whole budget of its task.
+///
+/// # Examples
+///
+/// ```text
+/// match timeout(Duration::from_secs(5), fetch(url)).await {
+///     Ok(page) => show(page),
+///     Err(late) => println!("{late}"),
+/// }
+/// ```
+///
+/// **Differs from asyncio**: the limit starts with the first wait, not with the call; and at the limit the future is dropped,
+/// which runs no asynchronous clean-up.
+#[track_caller]
+pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFuture> {
+    Timeout {
+        future: future.into_future(),
+        alarm: Alarm::Unset {
+            limit,
+            at: Location::caller(),
+        },
+    }
+}
+
+/// Polls `future` until it is ready, or until `deadline` has passed while it was waiting.
+///
+/// Like [`timeout`] in everything else.
+///
+/// # Errors
+///
+/// [`TimeoutError`] if the deadline was reached first.
+///
+/// # Panics
+///
+/// The future returned panics if it has to wait on a thread that is in no runtime.
+///
+/// # Cancel safety
+///
+/// Dropping the [`Timeout`] drops `future`, which then says what is lost, and takes the timer out.
+#[track_caller]
+pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
+    Timeout {
+        future: future.into_future(),
+        alarm: Alarm::Set {
+            sleep: Sleep::until(deadline, Location::caller()),
+            limit: None,
+        },
+    }
+}
+
+pin_project! {
+    /// A future with a limit; made by [`timeout`] and [`timeout_at`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the inner future and takes the timer out.
+    #[derive(Debug)]
+    #[must_use = "a timeout does nothing unless it is awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        alarm: Alarm,
+    }
+}
+
+#[derive(Debug)]
+enum Alarm {
+    /// The future has not had to wait yet.
+    Unset {
+        limit: Duration,
+        at: &'static Location<'static>,
+    },
+    Set {
+        sleep: Sleep,
+        limit: Option<Duration>,
+    },
+}
+
+impl<F> Timeout<F> {
+    /// The future inside.
+    pub fn get_ref(&self) -> &F {
+        &self.future
+    }
+
+    /// The future inside.
+    pub fn get_mut(&mut self) -> &mut F {
+        &mut self.future
+    }
+
+    /// The future inside, without its limit.
+    #[must_use = "the future is dropped otherwise"]
+    pub fn into_inner(self) -> F {
+        self.future
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, TimeoutError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        this.alarm.poll(cx).map(Err)
+    }
+}
+
+impl Alarm {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<TimeoutError> {
+        loop {
+            match self {
+                // The future waits for the first time: now the clock is read.
+                Self::Unset { limit, at } => {
+                    *self = Self::Set {
+                        sleep: Sleep::after(*limit, at),
+                        limit: Some(*limit),
+                    };
+                }
+                Self::Set { sleep, limit } => {
+                    // Without budget and without a word: what the task waits for is what the future inside said.
+                    ready!(sleep.poll_deadline(cx));
+                    return Poll::Ready(TimeoutError { limit: *limit });
+                }
+            }
+        }
+    }
+}
+
+/// The limit of a [`timeout`] was reached before its future was ready.
+///
+/// Converts into an [`io::Error`] of kind [`TimedOut`](io::ErrorKind::TimedOut).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct TimeoutError {
+    limit: Option<Duration>,
+}
+
+impl TimeoutError {
+    /// The limit that was reached; `None` if it was given as a deadline.
+    #[must_use]
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+}
+
+impl fmt::Display for TimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Some(limit) => write!(f, "not ready within {limit:?}"),
+            None => f.write_str("not ready before the deadline"),
+        }
+    }
+}
+
+impl std::error::Error for TimeoutError {}
+
+impl From<TimeoutError> for io::Error {
+    fn from(error: TimeoutError) -> Self {
+        Self::new(io::ErrorKind::TimedOut, error)
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::super::paused::{Paused, poll_once};
+    use super::super::sleep;
+    use super::*;
+    use std::future::{pending, poll_fn, ready};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_future_that_is_ready_needs_no_timer_and_not_even_a_runtime() {
+        let mut limited = timeout(Duration::ZERO, ready(5));
+        assert_eq!(poll_once(&mut limited), Poll::Ready(Ok(5)));
+    }
+
+    #[test]
+    fn a_future_that_is_not_ready_in_time_is_given_up() {
+        let paused = Paused::enter();
+        let late = paused.run(timeout(MS * 20, pending::<()>())).unwrap_err();
+        assert_eq!(paused.elapsed_ms(), 20);
+        assert_eq!(late.limit(), Some(MS * 20));
+        assert_eq!(late.to_string(), "not ready within 20ms");
+        assert_eq!(io::Error::from(late).kind(), io::ErrorKind::TimedOut);
+        assert_eq!(paused.timers.armed(), 0);
+    }
+
+    #[test]
+    fn a_future_that_is_ready_in_time_gives_its_value_and_the_timer_goes() {
+        let paused = Paused::enter();
+        let value = paused.run(timeout(MS * 20, async {
+            sleep(MS * 19).await;
+            7
+        }));
+        assert_eq!(
+            (value, paused.elapsed_ms(), paused.timers.armed()),
+            (Ok(7), 19, 0)
+        );
+    }
+
+    #[test]
+    fn when_both_are_ready_the_future_wins() {
+        let paused = Paused::enter();
+        assert_eq!(paused.run(timeout(MS * 20, sleep(MS * 20))), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_of_zero_leaves_the_future_one_turn() {
+        let paused = Paused::enter();
+        let (result, polls) = paused.run_counting(timeout(Duration::ZERO, pending::<()>()));
+        assert!(result.is_err());
+        assert_eq!((polls, paused.elapsed_ms()), (2, 0));
+    }
+
+    #[test]
+    fn a_deadline_limits_as_well() {
+        let paused = Paused::enter();
+        let start = paused.timers.clock().now();
+        let late = paused
+            .run(timeout_at(start + MS * 4, sleep(MS * 5)))
+            .unwrap_err();
+        assert_eq!(late.to_string(), "not ready before the deadline");
+        assert_eq!((late.limit(), paused.elapsed_ms()), (None, 4));
+        assert!(paused.run(timeout_at(start, pending::<()>())).is_err());
+    }
+
+    #[test]
+    fn a_future_that_burns_its_budget_is_still_limited() {
+        let paused = Paused::enter();
+        let greedy = poll_fn(|cx| {
+            paused.work(1);
+            paused.fire();
+            while loxley_sync::ambient::poll_budget(cx).is_ready() {}
+            Poll::<()>::Pending
+        });
+        assert!(paused.run(timeout(MS * 20, greedy)).is_err());
+        assert!(
+            paused.elapsed_ms() <= 22,
+            "given up after {} turns",
+            paused.elapsed_ms()
+        );
+    }
+
+    #[test]
+    fn of_nested_limits_the_shorter_one_is_reached() {
+        let paused = Paused::enter();
+        let nested = timeout(MS * 5, timeout(MS * 9, pending::<()>()));
+        assert_eq!(paused.run(nested).unwrap_err().limit(), Some(MS * 5));
+        let nested = timeout(MS * 9, timeout(MS * 5, pending::<()>()));
+        assert_eq!(
+            paused.run(nested).unwrap().unwrap_err().limit(),
+            Some(MS * 5)
+        );
+    }
+
+    #[test]
+    fn a_dropped_timeout_takes_its_timer_out() {
+        let paused = Paused::enter();
+        let mut limited = timeout(MS, pending::<()>());
+        assert!(poll_once(&mut limited).is_pending());
+        assert_eq!(paused.timers.armed(), 1);
+        drop(limited.into_inner());
+        assert_eq!(paused.timers.armed(), 0);
+    }
+}
