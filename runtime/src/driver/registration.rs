@@ -216,7 +216,7 @@ impl Registration {
         &self,
         direction: Direction,
         mut operation: F,
-    ) -> impl Future<Output = io::Result<T>> + use<'_, T, F>
+    ) -> impl Future<Output = io::Result<T>>
     where
         F: FnMut() -> io::Result<T> + Unpin,
     {
@@ -258,10 +258,7 @@ impl Registration {
     ///
     /// Nothing is lost: what was reported stays reported.
     #[track_caller]
-    pub fn readiness(
-        &self,
-        direction: Direction,
-    ) -> impl Future<Output = io::Result<ReadyEvent>> + use<'_> {
+    pub fn readiness(&self, direction: Direction) -> impl Future<Output = io::Result<ReadyEvent>> {
         let at = Location::caller();
         let mut waiting = Waiting {
             registration: self,

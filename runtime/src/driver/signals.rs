@@ -90,7 +90,7 @@ impl SignalListener {
     ///
     /// A signal that has come is either reported or kept for the next call.
     #[track_caller]
-    pub(crate) fn recv(&self) -> impl Future<Output = io::Result<()>> + use<'_> {
+    pub(crate) fn recv(&self) -> impl Future<Output = io::Result<()>> {
         self.registration
             .async_attempt(Direction::Read, || drain(&self.inbox))
     }

@@ -1,0 +1,170 @@
+//! Any pollable descriptor, made awaitable: the way out for sockets of other crates, and what our own are made of.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
+
+use loxley_runtime::lowlevel::{AsyncIo, Attempt, Direction, Interest, ReadyEvent, Registration};
+
+/// A descriptor together with its registration in the runtime.
+///
+/// The descriptor must be in non-blocking mode. Operations go through closures: they are tried when they may succeed, and
+/// wait when they say that they would block.
+///
+/// **Differs from asyncio**: takes the place of `loop.add_reader` and `add_writer`.
+///
+/// # Examples
+///
+/// ```no_run
+/// use loxley_io::{Direction, Interest, Registered};
+/// use std::io::Read;
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let ours = Registered::new(ours, Interest::Both)?;
+/// let mut bytes = [0; 64];
+/// let n = ours.async_io(Direction::Read, |mut fd| fd.read(&mut bytes)).await?;
+/// # let _ = n; Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Registered<T> {
+    // Dropped first: it deregisters the descriptor by its number.
+    registration: Registration,
+    inner: T,
+}
+
+impl<T: AsFd> Registered<T> {
+    /// Registers `inner` with the runtime this code runs in.
+    ///
+    /// # Errors
+    ///
+    /// If no runtime is running on this thread or it has shut down, if the descriptor is of a kind that cannot be waited
+    /// for (a regular file), if it is registered already, or if the system's limits are reached.
+    pub fn new(inner: T, interest: Interest) -> io::Result<Self> {
+        let registration = Registration::new(inner.as_fd(), interest)?;
+        Ok(Self {
+            registration,
+            inner,
+        })
+    }
+}
+
+impl<T> Registered<T> {
+    /// The descriptor's owner. Do not replace what it owns.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    /// Deregisters the descriptor and gives its owner back; it stays in non-blocking mode.
+    pub fn into_inner(self) -> T {
+        let Self {
+            registration,
+            inner,
+        } = self;
+        drop(registration);
+        inner
+    }
+
+    /// Tries `operation` whenever it may succeed, until it does not say that it would block.
+    ///
+    /// One waiter per direction is remembered, the last one that polled; use [`async_io`](Self::async_io) for several.
+    ///
+    /// # Errors
+    ///
+    /// The operation's own, or that the runtime has shut down.
+    pub fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.registration
+            .poll_io(cx, direction, || operation(&self.inner))
+    }
+
+    /// [`poll_io`](Self::poll_io) as a future; any number of them may wait at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_io`](Self::poll_io).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the future has done nothing that `operation` does not do when it would block.
+    ///
+    /// # Fairness
+    ///
+    /// An event wakes every waiter of its direction; the first to try wins.
+    #[track_caller]
+    pub fn async_io<R, F>(
+        &self,
+        direction: Direction,
+        mut operation: F,
+    ) -> impl Future<Output = io::Result<R>>
+    where
+        F: FnMut(&T) -> io::Result<R> + Unpin,
+    {
+        self.registration
+            .async_io(direction, move || operation(&self.inner))
+    }
+
+    /// Tries `operation` once, now.
+    ///
+    /// # Errors
+    ///
+    /// The operation's own; [`WouldBlock`](io::ErrorKind::WouldBlock) also where it is known that trying is no use.
+    pub fn try_io<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration
+            .try_io(direction, || operation(&self.inner))
+    }
+
+    /// Waits until an operation of this direction is worth trying. It may would-block all the same: then say so with
+    /// [`clear_ready`](Self::clear_ready), or the next wait ends at once.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime has shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    #[track_caller]
+    pub fn readiness(&self, direction: Direction) -> impl Future<Output = io::Result<ReadyEvent>> {
+        self.registration.readiness(direction)
+    }
+
+    /// Says that the operation which `event` promised would have blocked. What newer events have said stays.
+    pub fn clear_ready(&self, event: ReadyEvent, direction: Direction) {
+        self.registration.clear_ready(event, direction);
+    }
+
+    pub(crate) fn poll_attempt<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        operation: impl FnMut() -> io::Result<Attempt<R>>,
+    ) -> Poll<io::Result<R>> {
+        self.registration.poll_attempt(cx, direction, operation)
+    }
+
+    #[track_caller]
+    pub(crate) fn async_attempt<R, F>(&self, direction: Direction, operation: F) -> AsyncIo<'_, F>
+    where
+        F: FnMut() -> io::Result<Attempt<R>> + Unpin,
+    {
+        self.registration.async_attempt(direction, operation)
+    }
+}
+
+impl<T: AsFd> AsFd for Registered<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}

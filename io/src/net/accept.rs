@@ -1,0 +1,133 @@
+//! What to do when accepting fails: pure decisions, no sockets and no clocks.
+//!
+//! Called by `Incoming` and by servers. The kernel keeps a connection queued when there is no descriptor for it, so a loop
+//! that only tries again would spin; one that gives up would leave a server deaf after a peak. Hence pauses that grow, as
+//! in Go's `net/http`.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a server pauses accepting when the system has no descriptors or memory for another connection: 5 ms at first,
+/// doubling up to one second, back to nothing with the next connection.
+#[derive(Clone, Debug, Default)]
+pub struct AcceptPause {
+    last: Option<Duration>,
+}
+
+/// What to do after an error of accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcceptVerdict {
+    /// The error was that of one connection, which is gone: accept the next.
+    Next,
+    /// The system is short of something: accept again after this pause. `first` says that no error came just before, so
+    /// this is the one to report.
+    Pause {
+        /// How long.
+        delay: Duration,
+        /// Whether this is the first of a series.
+        first: bool,
+    },
+    /// The listener itself is broken.
+    Fail,
+}
+
+impl AcceptPause {
+    /// No errors so far.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Judges an error of accept.
+    pub fn judge(&mut self, error: &io::Error) -> AcceptVerdict {
+        if is_of_one_connection(error) {
+            AcceptVerdict::Next
+        } else if is_shortage(error) {
+            let first = self.last.is_none();
+            let delay = self
+                .last
+                .map_or(PAUSE_MIN, |last| (last * 2).min(PAUSE_MAX));
+            self.last = Some(delay);
+            AcceptVerdict::Pause { delay, first }
+        } else {
+            AcceptVerdict::Fail
+        }
+    }
+
+    /// A connection was accepted.
+    pub fn accepted(&mut self) {
+        self.last = None;
+    }
+}
+
+/// Whether the error is that of a connection which died in the queue (accept(2), "Error handling").
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    const OF_ONE: [Errno; 8] = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::PROTO,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NOPROTOOPT,
+    ];
+    error.kind() == io::ErrorKind::ConnectionAborted
+        || Errno::from_io_error(error).is_some_and(|errno| OF_ONE.contains(&errno))
+}
+
+/// Whether the process or the system has run out of descriptors or memory.
+fn is_shortage(error: &io::Error) -> bool {
+    const SHORT: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| SHORT.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_second_are_reported_once_and_end_with_a_connection() {
+        let mut pause = AcceptPause::new();
+        let short = io::Error::from(Errno::MFILE);
+        let mut delays = Vec::new();
+        for round in 0..10 {
+            let AcceptVerdict::Pause { delay, first } = pause.judge(&short) else {
+                panic!("a shortage passes");
+            };
+            assert_eq!(first, round == 0);
+            delays.push(delay.as_millis());
+        }
+        assert_eq!(delays, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        pause.accepted();
+        assert_eq!(
+            pause.judge(&short),
+            AcceptVerdict::Pause {
+                delay: PAUSE_MIN,
+                first: true
+            }
+        );
+    }
+
+    #[test]
+    fn a_connection_that_died_in_the_queue_is_skipped() {
+        let mut pause = AcceptPause::new();
+        for errno in [Errno::CONNABORTED, Errno::PROTO] {
+            assert_eq!(pause.judge(&errno.into()), AcceptVerdict::Next);
+        }
+    }
+
+    #[test]
+    fn a_broken_listener_is_not_tried_again() {
+        let mut pause = AcceptPause::new();
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK] {
+            assert_eq!(pause.judge(&errno.into()), AcceptVerdict::Fail);
+        }
+    }
+}

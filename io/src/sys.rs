@@ -1,0 +1,126 @@
+//! Raw calls that std lacks, through rustix: non-blocking sockets in one call, reads into memory nobody has written yet,
+//! writes that never raise SIGPIPE.
+//!
+//! Called by `net`. Makes system calls and nothing else: it never waits and never retries.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, sockopt};
+
+/// The kernel takes no more slices in one call.
+pub(crate) const SLICES_MAX: usize = 1024;
+
+#[cfg(not(any(target_vendor = "apple", target_os = "windows")))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+// There std sets SO_NOSIGPIPE on its sockets, and `socket` below does for ours.
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::empty();
+
+/// A non-blocking TCP socket, not inherited by child processes.
+pub(crate) fn stream_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = match addr {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        use rustix::net::{SocketFlags, socket_with};
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        sockopt::set_socket_nosigpipe(&socket, true)?;
+        Ok(socket)
+    }
+}
+
+/// Takes one connection from the queue; it is non-blocking and not inherited by child processes.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    #[cfg(not(target_vendor = "apple"))]
+    let (socket, addr) = {
+        use rustix::net::{SocketFlags, acceptfrom_with};
+        acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?
+    };
+    #[cfg(target_vendor = "apple")]
+    let (socket, addr) = {
+        let (socket, addr) = rustix::net::acceptfrom(listener)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        sockopt::set_socket_nosigpipe(&socket, true)?;
+        (socket, addr)
+    };
+    let addr = addr.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+    Ok((socket, SocketAddr::try_from(addr)?))
+}
+
+/// Begins to connect; `Ok` also when that goes on in the background: ask [`connected`] then.
+pub(crate) fn connect(socket: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
+    match rustix::net::connect(socket, addr) {
+        Ok(()) => Ok(()),
+        // Interrupted or not, the kernel goes on with the handshake.
+        Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the connection stands by now; would block while it does not.
+pub(crate) fn connected(socket: BorrowedFd<'_>) -> io::Result<()> {
+    sockopt::socket_error(socket)??;
+    match rustix::net::getpeername(socket) {
+        Ok(_) => Ok(()),
+        Err(rustix::io::Errno::NOTCONN) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    let (n, _) = rustix::net::recv(socket, buf, RecvFlags::empty())?;
+    Ok(n)
+}
+
+/// As [`recv`]; the first bytes of `buf`, as many as it returns, are initialised then.
+#[cfg_attr(
+    not(any(feature = "hyper", feature = "tokio-io")),
+    allow(
+        dead_code,
+        reason = "for the trait families that read into uninitialised memory"
+    )
+)]
+pub(crate) fn recv_uninit(
+    socket: BorrowedFd<'_>,
+    buf: &mut [MaybeUninit<u8>],
+) -> io::Result<usize> {
+    let ((filled, _), _) = rustix::net::recv(socket, buf, RecvFlags::empty())?;
+    Ok(filled.len())
+}
+
+pub(crate) fn peek(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    let (n, _) = rustix::net::recv(socket, buf, RecvFlags::PEEK)?;
+    Ok(n)
+}
+
+pub(crate) fn send(socket: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, buf, SEND)?)
+}
+
+pub(crate) fn send_vectored(socket: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let bufs = &bufs[..bufs.len().min(SLICES_MAX)];
+    let mut control = SendAncillaryBuffer::default();
+    Ok(rustix::net::sendmsg(socket, bufs, &mut control, SEND)?)
+}
+
+pub(crate) fn linger(socket: impl AsFd) -> io::Result<Option<Duration>> {
+    Ok(sockopt::socket_linger(socket)?)
+}
+
+pub(crate) fn set_linger(socket: impl AsFd, linger: Option<Duration>) -> io::Result<()> {
+    Ok(sockopt::set_socket_linger(socket, linger)?)
+}
