@@ -27,6 +27,9 @@ pub fn run(words: &[String]) -> io::Result<()> {
             parse(count),
             Duration::from_millis(parse(millis)),
         ),
+        ["accept", address, _, millis] => {
+            connect(parse(address), Duration::from_millis(parse(millis)))
+        }
         ["hold", address, count] => hold(parse(address), parse(count)),
         _ => Err(io::Error::other(format!("unknown client {words:?}"))),
     }
@@ -114,6 +117,26 @@ fn exchange_many(
         }
     }
     Ok(answers)
+}
+
+/// Connects, sends a byte, receives a byte, closes, again and again.
+fn connect(address: SocketAddr, length: Duration) -> io::Result<()> {
+    let again = |until: Instant| -> io::Result<usize> {
+        let mut connections = 0;
+        while Instant::now() < until {
+            let mut stream = std::net::TcpStream::connect(address)?;
+            stream.write_all(&[7])?;
+            stream.read_exact(&mut [0])?;
+            connections += 1;
+        }
+        Ok(connections)
+    };
+    again(Instant::now() + WARM_UP)?;
+    println!("warm");
+    let begin = Instant::now();
+    let connections = again(begin + length)?;
+    println!("{connections} {} 0", nanos(begin.elapsed()));
+    Ok(())
 }
 
 /// Connects `count` times and keeps them until the harness says a word.

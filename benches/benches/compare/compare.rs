@@ -2,7 +2,7 @@
 //!
 //! It sleeps while a child runs, so that it takes no part in what is measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -35,17 +35,30 @@ const PEERS: [&str; 4] = ["tokio", "smol", "async-executor", "hyper"];
 struct Entrant {
     shown: &'static str,
     runtime: &'static str,
+    /// Names of the cases the runtime has; another has none of the kind.
+    cases: BTreeSet<&'static str>,
+}
+
+impl Entrant {
+    fn new(shown: &'static str, (runtime, cases): &Column) -> Self {
+        Self {
+            shown,
+            runtime,
+            cases: cases().iter().map(|case| case.name).collect(),
+        }
+    }
 }
 
 /// Values by case and column: for every metric the rounds so far.
 type Collected = BTreeMap<(usize, usize), Vec<Vec<f64>>>;
 
 /// Runs everything `options` asks for.
-pub fn run(options: &Options, runtimes: &[Column]) -> Result<(), String> {
+pub fn run(options: &Options, every_case: &[Case], runtimes: &[Column]) -> Result<(), String> {
     let entrants = entrants(options, runtimes)?;
-    let cases: Vec<Case> = runtimes[0].1()
-        .into_iter()
+    let cases: Vec<Case> = every_case
+        .iter()
         .filter(|case| options.wants(case.name))
+        .copied()
         .collect();
     if cases.is_empty() {
         return Err("no case has such a name; --list shows them".to_owned());
@@ -107,20 +120,19 @@ fn entrants(options: &Options, runtimes: &[Column]) -> Result<Vec<Entrant>, Stri
             known().collect::<Vec<_>>().join(", ")
         ));
     }
-    let mut entrants: Vec<Entrant> = known()
-        .filter(|name| {
+    let mut entrants: Vec<Entrant> = runtimes
+        .iter()
+        .filter(|(name, _)| {
             options.runtimes.is_empty() || options.runtimes.iter().any(|asked| asked == name)
         })
-        .map(|name| Entrant {
-            shown: name,
-            runtime: name,
-        })
+        .map(|column| Entrant::new(column.0, column))
         .collect();
     if options.control {
-        entrants.push(Entrant {
-            shown: CONTROL,
-            runtime: BASELINE,
-        });
+        let baseline = runtimes
+            .iter()
+            .find(|(name, _)| *name == BASELINE)
+            .expect("the baseline is a runtime");
+        entrants.push(Entrant::new(CONTROL, baseline));
     }
     Ok(entrants)
 }
@@ -141,6 +153,9 @@ fn rounds_of(
                 // Whoever begins is another one in every round and every case.
                 let column = (turn + round + case_index) % entrants.len();
                 let entrant = &entrants[column];
+                if !entrant.cases.contains(case.name) {
+                    continue;
+                }
                 match run_child(options, case, entrant.runtime) {
                     Ok(values) => {
                         log.values(round, case, entrant.shown, &values);

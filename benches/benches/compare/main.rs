@@ -20,6 +20,7 @@ mod alloc;
 mod cases;
 mod client;
 mod compare;
+mod kit;
 mod measure;
 mod rt;
 mod usage;
@@ -31,10 +32,48 @@ static ALLOCATOR: alloc::Counting = alloc::Counting;
 type Column = (&'static str, fn() -> Vec<Case>);
 
 /// In the order of the table's columns.
-const RUNTIMES: &[Column] = &[
-    ("tokio", cases::all::<rt::tokio::Tokio>),
-    ("smol", cases::all::<rt::smol::Smol>),
-];
+const RUNTIMES: &[Column] = &[("tokio", tokio_cases), ("smol", smol_cases)];
+
+fn tokio_cases() -> Vec<Case> {
+    use ::tokio::sync::{Mutex, Notify, RwLock, Semaphore};
+    use kit::tokio::{Bounded, Broadcast, Once, Unbounded, Watch};
+    use rt::tokio::Tokio;
+    [
+        cases::runtime::<Tokio>(),
+        cases::sync::queues::<Tokio, Bounded, Unbounded>(),
+        cases::sync::one_shots::<Tokio, Once>(),
+        cases::sync::locks::<Tokio, Mutex<u64>>(),
+        cases::sync::shared_locks::<Tokio, RwLock<u64>>(),
+        cases::sync::permits::<Tokio, Semaphore>(),
+        cases::sync::signals::<Tokio, Notify>(),
+        cases::sync::batons::<Tokio, Notify>(),
+        cases::sync::fans::<Tokio, Broadcast>(),
+        cases::sync::watches::<Tokio, Watch>(),
+    ]
+    .concat()
+}
+
+fn smol_cases() -> Vec<Case> {
+    use ::smol::lock::{Mutex, RwLock, Semaphore};
+    use event_listener::Event;
+    use kit::smol::{Bounded, Once, Unbounded};
+    use rt::smol::Smol;
+    [
+        cases::runtime::<Smol>(),
+        cases::sync::queues::<Smol, Bounded, Unbounded>(),
+        cases::sync::one_shots::<Smol, Once>(),
+        cases::sync::locks::<Smol, Mutex<u64>>(),
+        cases::sync::shared_locks::<Smol, RwLock<u64>>(),
+        cases::sync::permits::<Smol, Semaphore>(),
+        cases::sync::signals::<Smol, Event>(),
+    ]
+    .concat()
+}
+
+/// All cases there are: the baseline has every one of them.
+fn every_case() -> Vec<Case> {
+    tokio_cases()
+}
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -45,11 +84,11 @@ fn main() -> ExitCode {
         }
     };
     let done = match &options.mode {
-        Mode::Compare => compare::run(&options, RUNTIMES),
+        Mode::Compare => compare::run(&options, &every_case(), RUNTIMES),
         Mode::Child { case, runtime } => child(&options, case, runtime),
         Mode::Client(words) => client::run(words).map_err(|error| error.to_string()),
         Mode::List => {
-            for case in RUNTIMES[0].1() {
+            for case in every_case() {
                 println!("{:<26} {}", case.name, case.about);
             }
             Ok(())

@@ -124,6 +124,20 @@ pub async fn poll_once(future: impl Future<Output = ()>) {
     .await;
 }
 
+/// `future`, with `then` called after its first poll: what it waits for is registered then.
+pub async fn on_first_poll<F: Future>(future: F, then: impl FnOnce()) -> F::Output {
+    let mut future = pin!(future);
+    let mut then = Some(then);
+    poll_fn(|cx| {
+        let poll = future.as_mut().poll(cx);
+        if let Some(then) = then.take() {
+            then();
+        }
+        poll
+    })
+    .await
+}
+
 /// Computes for about `nanos` nanoseconds by the clock.
 pub fn compute(nanos: u64) {
     let start = Instant::now();

@@ -10,11 +10,12 @@ pub mod network;
 mod schedule;
 mod spawn;
 mod steal;
+pub mod sync;
 mod time;
 mod whole;
 
-/// All cases, compiled for `R`.
-pub fn all<R: Net>() -> Vec<Case> {
+/// The cases of the runtime itself, compiled for `R`; those of its primitives are in `sync`.
+pub fn runtime<R: Net>() -> Vec<Case> {
     [
         spawn::cases::<R>(),
         schedule::cases::<R>(),

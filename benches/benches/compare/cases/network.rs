@@ -9,7 +9,7 @@ use std::time::Duration;
 use loxley_benches::case::{Case, Metric, Params, Unit};
 
 use crate::alloc::{live_bytes, start_counting};
-use crate::measure::Gate;
+use crate::measure::{Gate, on_first_poll};
 use crate::rt::{Net, on_worker};
 use crate::usage::{cpu_nanos, resident_bytes};
 
@@ -48,6 +48,17 @@ pub fn cases<R: Net>() -> Vec<Case> {
             about: "64-byte echo, 500 connections, closed loop",
             metrics: ECHO_500,
             run: |params| echo::<R>(params, 500),
+        },
+        Case {
+            name: "accept",
+            about: "a connection, one byte each way, closed; one after the other",
+            metrics: const {
+                &[
+                    Metric::higher("connections", Unit::PerSecond),
+                    Metric::lower("server CPU", Unit::Nanos).target(1.07),
+                ]
+            },
+            run: accept::<R>,
         },
         Case {
             name: "http_hello",
@@ -93,10 +104,34 @@ fn window(params: &Params) -> Duration {
 }
 
 fn echo<R: Net>(params: &Params, connections: usize) -> Vec<f64> {
+    let report = beside_client::<R>(params, "echo", connections);
+    let first = if connections == 1 {
+        report.round_trip
+    } else {
+        report.per_second
+    };
+    vec![first, report.server_cpu]
+}
+
+fn accept<R: Net>(params: &Params) -> Vec<f64> {
+    let report = beside_client::<R>(params, "accept", 1);
+    vec![report.per_second, report.server_cpu]
+}
+
+/// What was seen from both ends while the client counted.
+struct Report {
+    per_second: f64,
+    round_trip: f64,
+    /// Nanoseconds per request.
+    server_cpu: f64,
+}
+
+/// Serves echo on `R` while the client does its `work`.
+fn beside_client<R: Net>(params: &Params, work: &str, connections: usize) -> Report {
     let engine = R::start(params.workers);
     let address = R::block_on(&engine, R::spawn_on(&R::handle(&engine), serve_echo::<R>()));
     let millis = window(params).as_millis().to_string();
-    let mut client = Client::start(&["echo", &address, &connections.to_string(), &millis]);
+    let mut client = Client::start(&[work, &address, &connections.to_string(), &millis]);
     client.line();
     let cpu = cpu_nanos();
     let report = client.line();
@@ -110,12 +145,11 @@ fn echo<R: Net>(params: &Params, connections: usize) -> Vec<f64> {
     };
     client.finish();
     R::stop(engine);
-    let first = if connections == 1 {
-        round_trip
-    } else {
-        requests / nanos * 1e9
-    };
-    vec![first, cpu / requests]
+    Report {
+        per_second: requests / nanos * 1e9,
+        round_trip,
+        server_cpu: cpu / requests,
+    }
 }
 
 /// Accepts in a task of its own; the address to connect to.
@@ -209,16 +243,8 @@ async fn receive<R: Net>(listener: &R::Listener, gate: &'static Gate, count: usi
         let mut stream = R::accept(listener).await.expect("the client connects");
         R::detach(R::spawn(async move {
             let mut buffer = [0; 1];
-            let mut reading = std::pin::pin!(R::read(&mut stream, &mut buffer));
-            let mut counted = false;
-            let _ = std::future::poll_fn(|cx| {
-                let poll = reading.as_mut().poll(cx);
-                if !std::mem::replace(&mut counted, true) {
-                    gate.arrive();
-                }
-                poll
-            })
-            .await;
+            // An end or an error is the client going away.
+            let _ = on_first_poll(R::read(&mut stream, &mut buffer), || gate.arrive()).await;
         }));
     }
     gate.opened().await;
