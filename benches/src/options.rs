@@ -8,6 +8,7 @@ cargo bench [-p loxley-benches] -- [options]
   --filter TEXT    only cases whose name contains TEXT (may be given several times)
   --runtimes A,B   of loxley, tokio, smol (default all)
   --aa             one more column, tokio again: what the noise alone does to a ratio
+  --best           ratios of best rounds, not of medians: guidance where other work runs beside
   --quick          smaller inputs, a look in place of a measurement
   --list           names the cases and ends";
 
@@ -24,6 +25,8 @@ pub struct Options {
     pub runtimes: Vec<String>,
     /// Whether the control column is wanted.
     pub control: bool,
+    /// Ratios from best rounds.
+    pub best: bool,
     /// A look in place of a measurement.
     pub quick: bool,
     /// What this process is to do.
@@ -64,6 +67,7 @@ impl Options {
             filters: Vec::new(),
             runtimes: Vec::new(),
             control: false,
+            best: false,
             quick: false,
             mode: Mode::Compare,
         };
@@ -76,6 +80,7 @@ impl Options {
                 "--filter" => options.filters.push(value()?),
                 "--runtimes" => options.runtimes = value()?.split(',').map(str::to_owned).collect(),
                 "--aa" => options.control = true,
+                "--best" => options.best = true,
                 "--quick" => options.quick = true,
                 "--list" => options.mode = Mode::List,
                 "--help" | "-h" => options.mode = Mode::Help,

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::table::Table;
+use crate::table::{Table, show_ratio};
 
 const LABEL_WIDTH: f64 = 330.0;
 const PLOT_WIDTH: f64 = 560.0;
@@ -24,14 +24,13 @@ pub fn chart(table: &Table, title: &str) -> String {
     let columns: Vec<usize> = (0..table.runtimes.len())
         .filter(|index| Some(*index) != table.baseline)
         .collect();
-    let baseline = table.baseline.unwrap_or(usize::MAX);
     let rows: Vec<_> = table
         .rows
         .iter()
         .filter(|row| {
             columns
                 .iter()
-                .any(|column| row.ratio(*column, baseline).is_some())
+                .any(|column| table.ratio(row, *column).is_some())
         })
         .collect();
     let row_height = BAR_HEIGHT * columns.len() as f64 + ROW_GAP;
@@ -72,7 +71,7 @@ pub fn chart(table: &Table, title: &str) -> String {
             escape(&row.label)
         );
         for (lane, column) in columns.iter().enumerate() {
-            if let Some(ratio) = row.ratio(*column, baseline) {
+            if let Some(ratio) = table.ratio(row, *column) {
                 bar(
                     &mut svg,
                     ratio,
@@ -120,9 +119,10 @@ fn bar(svg: &mut String, ratio: f64, top: f64, colour: &str) {
     );
     let _ = writeln!(
         svg,
-        "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\">{ratio:.2}</text>",
+        "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\">{}</text>",
         zero.max(end) + 4.0,
-        top + BAR_HEIGHT - 1.5
+        top + BAR_HEIGHT - 1.5,
+        show_ratio(ratio)
     );
 }
 
@@ -143,7 +143,7 @@ mod tests {
     use super::{chart, place};
     use crate::case::Metric;
     use crate::stats::Summary;
-    use crate::table::{Row, Table};
+    use crate::table::{By, Row, Table};
 
     #[test]
     fn better_lies_to_the_right_and_extremes_stay_inside() {
@@ -164,6 +164,7 @@ mod tests {
                 runtimes,
                 baseline: Some(1),
                 subject: Some(0),
+                by: By::Median,
                 rows: vec![row],
             },
             "t",

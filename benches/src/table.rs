@@ -16,20 +16,14 @@ pub struct Row {
     pub cells: Vec<Option<Summary>>,
 }
 
-impl Row {
-    /// How many times better column `index` is than column `baseline`, by medians.
-    ///
-    /// Two zeros are equal; a zero against something has no ratio.
-    #[must_use]
-    pub fn ratio(&self, index: usize, baseline: usize) -> Option<f64> {
-        let value = self.cells.get(index)?.as_ref()?.median;
-        let base = self.cells.get(baseline)?.as_ref()?.median;
-        if value == 0.0 && base == 0.0 {
-            return Some(1.0);
-        }
-        let ratio = self.metric.better.ratio(value, base);
-        (ratio.is_finite() && ratio > 0.0).then_some(ratio)
-    }
+/// Which round stands for a cell when ratios are formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum By {
+    /// The middle one: what may be reported.
+    Median,
+    /// The best one: guidance on a machine with other load, which can only make a round worse.
+    Best,
 }
 
 /// The rows under their runtimes.
@@ -41,20 +35,44 @@ pub struct Table {
     pub baseline: Option<usize>,
     /// The column the targets speak of, if it takes part.
     pub subject: Option<usize>,
+    /// What ratios are formed from.
+    pub by: By,
     /// In the order of the cases.
     pub rows: Vec<Row>,
 }
 
 impl Table {
+    /// How many times better column `index` of `row` is than the baseline.
+    ///
+    /// Two zeros are equal; a zero against something has no ratio.
+    #[must_use]
+    pub fn ratio(&self, row: &Row, index: usize) -> Option<f64> {
+        let value = self.figure(row, index)?;
+        let base = self.figure(row, self.baseline?)?;
+        if value == 0.0 && base == 0.0 {
+            return Some(1.0);
+        }
+        let ratio = row.metric.better.ratio(value, base);
+        (ratio.is_finite() && ratio > 0.0).then_some(ratio)
+    }
+
+    fn figure(&self, row: &Row, index: usize) -> Option<f64> {
+        let cell = row.cells.get(index)?.as_ref()?;
+        Some(match (self.by, row.metric.better) {
+            (By::Median, _) => cell.median,
+            (By::Best, Better::Lower) => cell.min,
+            (By::Best, Better::Higher) => cell.max,
+        })
+    }
+
     /// The geometric mean of a column's ratios over the rows that count, with their number.
     #[must_use]
     pub fn mean(&self, index: usize) -> Option<(f64, usize)> {
-        let baseline = self.baseline?;
         let ratios: Vec<f64> = self
             .rows
             .iter()
             .filter(|row| row.metric.in_mean)
-            .filter_map(|row| row.ratio(index, baseline))
+            .filter_map(|row| self.ratio(row, index))
             .collect();
         Some((geometric_mean(&ratios)?, ratios.len()))
     }
@@ -104,10 +122,10 @@ impl Table {
                 cell.as_ref()
                     .map_or_else(|| "-".to_owned(), |cell| unit.show_summary(cell)),
             );
-            if let Some(baseline) = self.baseline.filter(|baseline| *baseline != index) {
+            if self.baseline.is_some_and(|baseline| baseline != index) {
                 line.push(
-                    row.ratio(index, baseline)
-                        .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
+                    self.ratio(row, index)
+                        .map_or_else(|| "-".to_owned(), show_ratio),
                 );
             }
         }
@@ -119,15 +137,22 @@ impl Table {
         let Some(target) = row.metric.target else {
             return String::new();
         };
-        let reached = self
-            .subject
-            .zip(self.baseline)
-            .and_then(|(subject, baseline)| row.ratio(subject, baseline));
+        let reached = self.subject.and_then(|subject| self.ratio(row, subject));
         match reached {
             Some(ratio) if ratio < target => format!(">= {target} short"),
             Some(_) => format!(">= {target} met"),
             None => format!(">= {target}"),
         }
+    }
+}
+
+/// A ratio with as many digits as mean something.
+#[must_use]
+pub fn show_ratio(ratio: f64) -> String {
+    if ratio >= 100.0 {
+        format!("{ratio:.0}")
+    } else {
+        format!("{ratio:.2}")
     }
 }
 
@@ -161,7 +186,7 @@ fn align(grid: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Row, Table};
+    use super::{By, Row, Table};
     use crate::case::{Metric, Unit};
     use crate::stats::Summary;
 
@@ -170,6 +195,7 @@ mod tests {
             runtimes: vec!["loxley".to_owned(), "tokio".to_owned()],
             baseline: Some(1),
             subject: Some(0),
+            by: By::Median,
             rows: vec![Row {
                 label: "row".to_owned(),
                 metric,
@@ -199,6 +225,20 @@ mod tests {
     #[test]
     fn two_zeros_are_equal() {
         let table = table(Metric::lower("", Unit::Count), &[0.0], &[0.0]);
-        assert_eq!(table.rows[0].ratio(0, 1), Some(1.0));
+        assert_eq!(table.ratio(&table.rows[0], 0), Some(1.0));
+    }
+
+    #[test]
+    fn the_best_round_is_the_smallest_or_the_largest() {
+        let mut table = table(
+            Metric::time(""),
+            &[50.0, 100.0, 400.0],
+            &[100.0, 300.0, 300.0],
+        );
+        assert_eq!(table.ratio(&table.rows[0], 0), Some(3.0));
+        table.by = By::Best;
+        assert_eq!(table.ratio(&table.rows[0], 0), Some(2.0));
+        table.rows[0].metric = Metric::higher("", Unit::Times);
+        assert_eq!(table.ratio(&table.rows[0], 0), Some(400.0 / 300.0));
     }
 }

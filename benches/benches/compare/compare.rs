@@ -16,7 +16,7 @@ use loxley_benches::json::Line;
 use loxley_benches::options::Options;
 use loxley_benches::stats::Summary;
 use loxley_benches::svg;
-use loxley_benches::table::{Row, Table};
+use loxley_benches::table::{By, Row, Table};
 
 use crate::Column;
 
@@ -70,8 +70,13 @@ pub fn run(options: &Options, every_case: &[Case], runtimes: &[Column]) -> Resul
         .rounds
         .unwrap_or(if options.quick { ROUNDS_QUICK } else { ROUNDS });
     let setting = format!(
-        "{rounds} rounds, {} workers{}",
+        "{rounds} rounds, {} workers{}{}",
         options.workers,
+        if options.best {
+            ", ratios of best rounds"
+        } else {
+            ""
+        },
         if options.quick {
             ", quick: a look, not a measurement"
         } else {
@@ -91,7 +96,8 @@ pub fn run(options: &Options, every_case: &[Case], runtimes: &[Column]) -> Resul
     );
     let (collected, failures) = rounds_of(options, rounds, &cases, &entrants, &mut log);
 
-    let table = table(&cases, &entrants, &collected);
+    let by = if options.best { By::Best } else { By::Median };
+    let table = table(&cases, &entrants, &collected, by);
     println!("{}", table.render());
     for failure in failures {
         println!("failed: {failure}");
@@ -235,7 +241,7 @@ fn run_child(options: &Options, case: &Case, runtime: &str) -> Result<Vec<f64>, 
     }
 }
 
-fn table(cases: &[Case], entrants: &[Entrant], collected: &Collected) -> Table {
+fn table(cases: &[Case], entrants: &[Entrant], collected: &Collected, by: By) -> Table {
     let rows = cases.iter().enumerate().flat_map(|(case_index, case)| {
         case.metrics
             .iter()
@@ -259,6 +265,7 @@ fn table(cases: &[Case], entrants: &[Entrant], collected: &Collected) -> Table {
             .iter()
             .position(|entrant| entrant.shown == BASELINE),
         subject: entrants.iter().position(|entrant| entrant.shown == SUBJECT),
+        by,
         rows: rows.collect(),
     }
 }
