@@ -40,6 +40,7 @@ fn tokio_cases() -> Vec<Case> {
     use rt::tokio::Tokio;
     [
         cases::runtime::<Tokio>(),
+        cases::network::cases::<Tokio>(),
         cases::sync::queues::<Tokio, Bounded, Unbounded>(),
         cases::sync::one_shots::<Tokio, Once>(),
         cases::sync::locks::<Tokio, Mutex<u64>>(),
@@ -60,6 +61,7 @@ fn smol_cases() -> Vec<Case> {
     use rt::smol::Smol;
     [
         cases::runtime::<Smol>(),
+        cases::network::cases::<Smol>(),
         cases::sync::queues::<Smol, Bounded, Unbounded>(),
         cases::sync::one_shots::<Smol, Once>(),
         cases::sync::locks::<Smol, Mutex<u64>>(),

@@ -2,7 +2,7 @@
 
 use loxley_benches::case::Case;
 
-use crate::rt::Net;
+use crate::rt::Rt;
 
 mod blocking;
 mod memory;
@@ -14,8 +14,9 @@ pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; those of its primitives are in `sync`.
-pub fn runtime<R: Net>() -> Vec<Case> {
+/// The cases of the runtime itself, compiled for `R`; those of its sockets are in `network`, of its
+/// primitives in `sync`.
+pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),
         schedule::cases::<R>(),
@@ -24,7 +25,6 @@ pub fn runtime<R: Net>() -> Vec<Case> {
         blocking::cases::<R>(),
         memory::cases::<R>(),
         whole::cases::<R>(),
-        network::cases::<R>(),
     ]
     .concat()
 }

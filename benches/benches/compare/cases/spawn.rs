@@ -59,6 +59,18 @@ pub fn cases<R: Rt>() -> Vec<Case> {
             metrics: const { &[Metric::time("p50").target(1.3)] },
             run: join_outside::<R>,
         },
+        Case {
+            name: "spawn_remote_threads",
+            about: "4 plain threads spawn 1,000 tasks each, until all have run; per task",
+            metrics: const { &[Metric::time("")] },
+            run: remote_threads::<R>,
+        },
+        Case {
+            name: "cancel_1000",
+            about: "a task cancels 1,000 waiting tasks; until their futures are dropped, per task",
+            metrics: const { &[Metric::time("")] },
+            run: cancel::<R>,
+        },
     ]
 }
 
@@ -187,5 +199,66 @@ fn join_outside<R: Rt>(params: &Params) -> Vec<f64> {
     // Nothing in it waits: every sample blocks by itself, as a plain thread does.
     let mut samples = smol::future::block_on(samples);
     R::stop(engine);
+    vec![median(&mut samples)]
+}
+
+fn remote_threads<R: Rt>(params: &Params) -> Vec<f64> {
+    const THREADS: usize = 4;
+    let engine = R::start(params.workers);
+    let handle = R::handle(&engine);
+    let gate = Gate::leak();
+    let batch = || {
+        gate.close(THREADS * BATCH);
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..BATCH {
+                        R::detach(R::spawn_on(&handle, async { gate.arrive() }));
+                    }
+                });
+            }
+        });
+        R::block_on(&engine, gate.opened());
+        std::future::ready(nanos(begin.elapsed()) / (THREADS * BATCH) as f64)
+    };
+    let mut samples = smol::future::block_on(collect(params, batch));
+    R::stop(engine);
+    vec![median(&mut samples)]
+}
+
+/// Arrives when it is dropped.
+struct Farewell(&'static Gate);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.arrive();
+    }
+}
+
+fn cancel<R: Rt>(params: &Params) -> Vec<f64> {
+    let params = *params;
+    let (waiting, gone) = (Gate::leak(), Gate::leak());
+    let mut samples = on_worker::<R, _>(params.workers, || async move {
+        collect(&params, || async {
+            waiting.close(BATCH);
+            gone.close(BATCH);
+            let tasks: Vec<_> = (0..BATCH)
+                .map(|_| {
+                    R::spawn(async {
+                        let _farewell = Farewell(gone);
+                        waiting.arrive();
+                        std::future::pending::<()>().await;
+                    })
+                })
+                .collect();
+            waiting.opened().await;
+            let begin = Instant::now();
+            tasks.into_iter().for_each(R::cancel);
+            gone.opened().await;
+            nanos(begin.elapsed()) / BATCH as f64
+        })
+        .await
+    });
     vec![median(&mut samples)]
 }

@@ -42,6 +42,9 @@ pub trait Rt: Sized + 'static {
     /// Lets the task run on without its handle.
     fn detach<T: Send + 'static>(join: Self::Join<T>);
 
+    /// Asks the task to stop, and gives the handle up.
+    fn cancel<T: Send + 'static>(join: Self::Join<T>);
+
     /// Lets others run first.
     fn yield_now() -> impl Future<Output = ()> + Send;
     /// Waits for a time.

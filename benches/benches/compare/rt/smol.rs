@@ -76,6 +76,12 @@ impl Rt for Smol {
     }
 
     #[inline]
+    fn cancel<T: Send + 'static>(join: Task<T>) {
+        // A dropped task is a cancelled one here.
+        drop(join);
+    }
+
+    #[inline]
     fn yield_now() -> impl Future<Output = ()> + Send {
         smol::future::yield_now()
     }

@@ -74,6 +74,11 @@ impl Rt for Tokio {
     }
 
     #[inline]
+    fn cancel<T: Send + 'static>(join: Join<T>) {
+        join.0.abort();
+    }
+
+    #[inline]
     fn yield_now() -> impl Future<Output = ()> + Send {
         tokio::task::yield_now()
     }
