@@ -19,9 +19,9 @@
 //!
 //! - **A1** A worker arms in its own shard. It is awake, and looks at `next` of its shard before it sleeps: in the driver it
 //!   sleeps no longer than [`Timers::next_deadline`], elsewhere no longer than [`Timers::next_deadline_of`] its own.
-//!   Nobody needs to be told.
-//! - **A2** Any other thread arms in the last shard, or rearms anywhere. If that makes the shard's next deadline earlier,
-//!   it must reach the one who sleeps in the driver:
+//!   Nobody needs to be told. So that this holds for a task that has moved, rearming takes its timer along.
+//! - **A2** Any other thread arms in the last shard. If that makes the shard's next deadline earlier, it must reach the one
+//!   who sleeps in the driver, who watches that shard beside its own:
 //!
 //! ```text
 //!      armer                                    sleeper
@@ -42,7 +42,7 @@
 //! | A1, A2 arm | insert, publish `next` | A4, A6, the sleeper |
 //! | A3 poll | fired, or keep the newest waker | A4 |
 //! | A4 fire | take due entries out, publish `next`, wake | all |
-//! | A5 disarm, rearm | take out or move by key; a key that has fired misses | A4 |
+//! | A5 disarm, rearm | take out or set anew by key; a key that has fired misses | A4, A6 |
 //! | A6 close | every entry is taken out and woken; later ones are refused | A1, A2 |
 //!
 //! An entry leaves its wheel once, under the lock, by one of A4, A5 and A6: these three cannot disagree.
@@ -227,13 +227,21 @@ impl Timers {
     ///
     /// If there is no such shard.
     #[must_use = "without the key the timer can be neither polled nor disarmed"]
+    #[inline]
     pub fn arm(&self, shard: usize, deadline_ns: u64, waker: &Waker) -> TimerKey {
-        let waker = waker.clone();
+        // A refused waker is dropped here: who arms finds out by itself.
+        self.insert(shard, deadline_ns, waker.clone())
+            .unwrap_or_else(|_refused| TimerKey::new(shard, Key::NONE))
+    }
+
+    /// A1, A2; gives the waker back after [`close`](Self::close).
+    #[inline]
+    fn insert(&self, shard: usize, deadline_ns: u64, waker: Waker) -> Result<TimerKey, Waker> {
         let place = &self.shards[shard];
         let mut wheel = place.wheel.lock();
         if self.is_closed() {
             drop(wheel);
-            return TimerKey::new(shard, Key::NONE);
+            return Err(waker);
         }
         let key = wheel.insert(tick_at_or_after(deadline_ns), waker);
         let is_earlier = place.publish(&wheel);
@@ -241,7 +249,7 @@ impl Timers {
         if is_earlier && shard == self.foreign_shard() {
             self.poke_after_publishing();
         }
-        TimerKey::new(shard, key)
+        Ok(TimerKey::new(shard, key))
     }
 
     /// A3: whether the timer has fired (or is gone for another reason). If not, `waker` is the one to be woken.
@@ -286,21 +294,31 @@ impl Timers {
         drop(waker);
     }
 
-    /// A5: gives the timer another deadline, under the same key and with the same waker. `false` if it has fired already.
+    /// A5: gives the timer another deadline and returns the key to use from now on; `None` if it has fired already.
     ///
-    /// `here` is the shard in which the caller would arm: a deadline moved forward in another one is announced as in A2.
-    pub fn rearm(&self, key: TimerKey, deadline_ns: u64, here: usize) -> bool {
+    /// `here` is the shard in which the caller arms. A timer armed elsewhere moves there, waker and all: the worker it was
+    /// armed on may be asleep, and watches the deadlines it saw before.
+    pub fn rearm(&self, key: TimerKey, deadline_ns: u64, here: usize) -> Option<TimerKey> {
         let shard = &self.shards[key.shard()];
         let mut wheel = shard.wheel.lock();
-        if !wheel.reset(key.in_wheel(), tick_at_or_after(deadline_ns)) {
-            return false;
+        if key.shard() == here {
+            let is_armed = wheel.reset(key.in_wheel(), tick_at_or_after(deadline_ns));
+            let is_earlier = shard.publish(&wheel);
+            drop(wheel);
+            if is_earlier && here == self.foreign_shard() {
+                self.poke_after_publishing();
+            }
+            return is_armed.then_some(key);
         }
-        let is_earlier = shard.publish(&wheel);
+        let waker = wheel.remove(key.in_wheel())?;
+        shard.publish(&wheel);
         drop(wheel);
-        if is_earlier && (key.shard() != here || here == self.foreign_shard()) {
-            self.poke_after_publishing();
-        }
-        true
+        let moved = self.insert(here, deadline_ns, waker);
+        Some(moved.unwrap_or_else(|refused| {
+            // A6 came between: it would have woken this one.
+            refused.wake();
+            TimerKey::new(here, Key::NONE)
+        }))
     }
 
     /// The time, in nanoseconds of the clock, at which somebody should next call [`fire`](Self::fire).

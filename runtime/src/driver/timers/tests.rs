@@ -73,7 +73,7 @@ fn a_timer_fires_once_and_never_early() {
         }
         assert_eq!((fire(&timers, next), fire(&timers, next)), (1, 0));
         assert!(timers.poll(key, &waker));
-        assert!(!timers.rearm(key, next + MS, 0));
+        assert_eq!(timers.rearm(key, next + MS, 0), None);
         timers.disarm(key);
         assert_eq!(
             (woken.wakes(), timers.armed(), timers.next_deadline()),
@@ -108,9 +108,9 @@ fn a_rearmed_timer_keeps_its_key_and_fires_at_the_new_time_only() {
     let (timers, _) = timers();
     let (waker, woken) = waker();
     let key = timers.arm(0, MS, &waker);
-    assert!(timers.rearm(key, 5 * MS, 0));
+    assert_eq!(timers.rearm(key, 5 * MS, 0), Some(key));
     assert_eq!(fire(&timers, 4 * MS), 0);
-    assert!(timers.rearm(key, 5 * MS - TICK_NS, 0));
+    assert_eq!(timers.rearm(key, 5 * MS - TICK_NS, 0), Some(key));
     assert_eq!((fire(&timers, 5 * MS), woken.wakes()), (1, 1));
     assert!(timers.has_fired(key));
 }
@@ -121,7 +121,7 @@ fn only_an_earlier_deadline_of_a_foreign_thread_pokes() {
     let (waker, _) = waker();
     let foreign = timers.foreign_shard();
     let own = timers.arm(0, 50 * MS, &waker);
-    assert!(timers.rearm(own, 40 * MS, 0));
+    assert_eq!(timers.rearm(own, 40 * MS, 0), Some(own));
     assert_eq!(pokes.wakes(), 0, "a worker looks by itself");
     let key = timers.arm(foreign, 30 * MS, &waker);
     assert_eq!(pokes.wakes(), 1);
@@ -132,11 +132,31 @@ fn only_an_earlier_deadline_of_a_foreign_thread_pokes() {
         1,
         "a later deadline changes nothing for the sleeper"
     );
-    assert!(timers.rearm(key, 20 * MS, foreign));
+    assert_eq!(timers.rearm(key, 20 * MS, foreign), Some(key));
     assert_eq!(pokes.wakes(), 2);
-    assert!(timers.rearm(own, 10 * MS, foreign));
-    assert_eq!(pokes.wakes(), 3, "the worker whose shard it is may sleep");
-    assert_eq!(timers.next_deadline_of(0), timers.next_deadline());
+    let moved = timers.rearm(own, 10 * MS, foreign).unwrap();
+    assert_eq!(pokes.wakes(), 3, "the worker whose shard it was may sleep");
+    assert_eq!((timers.next_deadline_of(0), timers.armed()), (None, 2));
+    assert!(timers.has_fired(own) && !timers.has_fired(moved));
+}
+
+#[test]
+fn a_timer_rearmed_on_another_worker_moves_there_so_that_it_is_watched() {
+    let timers = Timers::new(
+        2,
+        Clock::paused(),
+        Box::new(|| panic!("workers need no poke")),
+    );
+    let (waker, woken) = waker();
+    let key = timers.arm(0, 60_000 * MS, &waker);
+    let key = timers.rearm(key, MS, 1).unwrap();
+    assert_eq!(timers.next_deadline_of(0), None);
+    let next = timers.next_deadline_of(1).unwrap();
+    let mut batch = WakeBatch::new();
+    assert_eq!(timers.fire_shard(1, next, &mut batch), 1);
+    batch.wake_all();
+    assert!(timers.has_fired(key));
+    assert_eq!(woken.wakes(), 1);
 }
 
 #[test]
