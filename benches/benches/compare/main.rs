@@ -32,7 +32,24 @@ static ALLOCATOR: alloc::Counting = alloc::Counting;
 type Column = (&'static str, fn() -> Vec<Case>);
 
 /// In the order of the table's columns.
-const RUNTIMES: &[Column] = &[("tokio", tokio_cases), ("smol", smol_cases)];
+const RUNTIMES: &[Column] = &[
+    ("loxley", loxley_cases),
+    ("tokio", tokio_cases),
+    ("smol", smol_cases),
+];
+
+fn loxley_cases() -> Vec<Case> {
+    use kit::loxley::Once;
+    use loxley_sync::{Event, Notify};
+    use rt::loxley::Loxley;
+    [
+        cases::runtime::<Loxley>(),
+        cases::sync::one_shots::<Loxley, Once>(),
+        cases::sync::signals::<Loxley, Event>(),
+        cases::sync::batons::<Loxley, Notify>(),
+    ]
+    .concat()
+}
 
 fn tokio_cases() -> Vec<Case> {
     use ::tokio::sync::{Mutex, Notify, RwLock, Semaphore};
@@ -40,6 +57,7 @@ fn tokio_cases() -> Vec<Case> {
     use rt::tokio::Tokio;
     [
         cases::runtime::<Tokio>(),
+        cases::blocking::cases::<Tokio>(),
         cases::network::cases::<Tokio>(),
         cases::sync::queues::<Tokio, Bounded, Unbounded>(),
         cases::sync::one_shots::<Tokio, Once>(),
@@ -61,6 +79,7 @@ fn smol_cases() -> Vec<Case> {
     use rt::smol::Smol;
     [
         cases::runtime::<Smol>(),
+        cases::blocking::cases::<Smol>(),
         cases::network::cases::<Smol>(),
         cases::sync::queues::<Smol, Bounded, Unbounded>(),
         cases::sync::one_shots::<Smol, Once>(),

@@ -4,12 +4,12 @@ use loxley_benches::case::{Case, Metric, Params};
 use loxley_benches::stats::median;
 
 use crate::measure::{collect, per_op};
-use crate::rt::{Rt, on_worker};
+use crate::rt::{Blocking, on_worker};
 use crate::usage::nanos;
 
 const MANY: usize = 1_000;
 
-pub fn cases<R: Rt>() -> Vec<Case> {
+pub fn cases<R: Blocking>() -> Vec<Case> {
     vec![
         Case {
             name: "blocking_round_trip",
@@ -26,7 +26,7 @@ pub fn cases<R: Rt>() -> Vec<Case> {
     ]
 }
 
-fn round_trip<R: Rt>(params: &Params) -> Vec<f64> {
+fn round_trip<R: Blocking>(params: &Params) -> Vec<f64> {
     let params = *params;
     let mut samples = on_worker::<R, _>(params.workers, || async move {
         collect(&params, || async {
@@ -39,7 +39,7 @@ fn round_trip<R: Rt>(params: &Params) -> Vec<f64> {
     vec![median(&mut samples)]
 }
 
-fn many<R: Rt>(params: &Params) -> Vec<f64> {
+fn many<R: Blocking>(params: &Params) -> Vec<f64> {
     let params = *params;
     let value = on_worker::<R, _>(params.workers, || async move {
         per_op(&params, MANY, || async {

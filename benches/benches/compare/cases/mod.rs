@@ -4,7 +4,7 @@ use loxley_benches::case::Case;
 
 use crate::rt::Rt;
 
-mod blocking;
+pub mod blocking;
 mod memory;
 pub mod network;
 mod schedule;
@@ -14,15 +14,13 @@ pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; those of its sockets are in `network`, of its
-/// primitives in `sync`.
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `network` and `sync` stand beside.
 pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),
         schedule::cases::<R>(),
         steal::cases::<R>(),
         time::cases::<R>(),
-        blocking::cases::<R>(),
         memory::cases::<R>(),
         whole::cases::<R>(),
     ]

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::ops::DerefMut;
 
+pub mod loxley;
 pub mod smol;
 pub mod tokio;
 

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub mod loxley;
 pub mod smol;
 pub mod tokio;
 
@@ -54,6 +55,10 @@ pub trait Rt: Sized + 'static {
         limit: Duration,
         future: F,
     ) -> impl Future<Output = Option<F::Output>> + Send;
+}
+
+/// A runtime's threads for blocking closures.
+pub trait Blocking: Rt {
     /// Runs a blocking closure on a thread for such.
     fn to_thread<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,

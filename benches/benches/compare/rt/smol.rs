@@ -12,7 +12,7 @@ use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Executor, Task, Timer};
 
-use super::{Net, Rt};
+use super::{Blocking, Net, Rt};
 
 static EXECUTOR: Executor<'static> = Executor::new();
 
@@ -103,7 +103,9 @@ impl Rt for Smol {
             })
             .await
     }
+}
 
+impl Blocking for Smol {
     fn to_thread<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::{Net, Rt};
+use super::{Blocking, Net, Rt};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -95,7 +95,9 @@ impl Rt for Tokio {
     ) -> Option<F::Output> {
         tokio::time::timeout(limit, future).await.ok()
     }
+}
 
+impl Blocking for Tokio {
     async fn to_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         tokio::task::spawn_blocking(work)
             .await
