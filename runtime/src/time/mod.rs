@@ -1,4 +1,4 @@
-//! Waiting for time: [`sleep`], [`interval`], [`timeout`].
+//! Waiting for time: [`sleep()`], [`interval()`], [`timeout()`].
 //!
 //! Everything here is a future over one armed timer of `driver/timers.rs`. Nothing here reads a clock but that of the
 //! runtime it is used in, so a paused clock governs all of it, and nothing here spawns.
