@@ -14,6 +14,7 @@ mod cancel;
 mod cell;
 mod join;
 mod main;
+mod memory;
 mod raw;
 mod registry;
 mod run;

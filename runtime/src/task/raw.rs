@@ -6,11 +6,13 @@
 #![expect(unsafe_code, reason = "type erasure by pointer and function table")]
 
 use super::cell::{Cell, Header, Stage};
+use super::memory;
 use super::run;
 use super::state::Wake;
 use super::unhandled::UnhandledError;
 use super::{Schedule, TaskId, TaskRef};
 use loxley_sync::prim::cell::UnsafeCell;
+use std::alloc::Layout;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -144,11 +146,15 @@ pub(super) unsafe fn make<F: Future, S: Schedule>(
     future: F,
     spawned_at: &'static Location<'static>,
 ) -> (Fresh<S>, NonNull<Header>) {
-    let cell = Box::new(Cell {
-        header: Header::new(vtable::<F, S>(), spawned_at),
-        stage: UnsafeCell::new(Stage::Pending(future)),
-    });
-    let header = NonNull::from(Box::leak(cell)).cast::<Header>();
+    let cell = memory::allocate(Layout::new::<Cell<F>>()).cast::<Cell<F>>();
+    // SAFETY: fresh memory of this layout.
+    unsafe {
+        cell.write(Cell {
+            header: Header::new(vtable::<F, S>(), spawned_at),
+            stage: UnsafeCell::new(Stage::Pending(future)),
+        });
+    }
+    let header = cell.cast::<Header>();
     let fresh = Fresh {
         header,
         _scheduler: PhantomData,
@@ -224,8 +230,11 @@ unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
 }
 
 unsafe fn dealloc<F: Future>(header: NonNull<Header>) {
-    // SAFETY: made by `Box::leak` in `make`, and the last reference is the caller's.
-    drop(unsafe { Box::from_raw(header.cast::<Cell<F>>().as_ptr()) });
+    let cell = header.cast::<Cell<F>>();
+    // SAFETY: the last reference is the caller's.
+    unsafe { cell.drop_in_place() };
+    // SAFETY: allocated with this layout in `make`, and used no more.
+    unsafe { memory::free(cell.cast(), Layout::new::<Cell<F>>()) };
 }
 
 /// A counted pointer to a task's header: the base of `TaskRef` and of `Task`.
