@@ -23,7 +23,7 @@ pub(super) struct Shutdown {
     /// Rosters still open: one per worker, and the foreign one.
     open_rosters: AtomicUsize,
     workers: Mutex<usize>,
-    worker_gone: Condvar,
+    last_gone: Condvar,
 }
 
 /// What did not stop in time.
@@ -40,7 +40,7 @@ impl Shutdown {
             begun: AtomicBool::new(false),
             open_rosters: AtomicUsize::new(workers + 1),
             workers: Mutex::new(workers),
-            worker_gone: Condvar::new(),
+            last_gone: Condvar::new(),
         }
     }
 
@@ -115,8 +115,8 @@ impl Shared {
         };
         if left == 0 {
             self.close_world();
+            self.shutdown.last_gone.notify_all();
         }
-        self.shutdown.worker_gone.notify_all();
     }
 
     /// Step 5 proper.
@@ -133,9 +133,9 @@ impl Shared {
             let mut workers = self.shutdown.workers.lock();
             while *workers > 0 {
                 workers = match left() {
-                    None => self.shutdown.worker_gone.wait(workers),
+                    None => self.shutdown.last_gone.wait(workers),
                     Some(Duration::ZERO) => break,
-                    Some(left) => self.shutdown.worker_gone.wait_for(workers, left).0,
+                    Some(left) => self.shutdown.last_gone.wait_for(workers, left).0,
                 };
             }
             *workers

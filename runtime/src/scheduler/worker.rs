@@ -10,6 +10,7 @@ use crate::blocking::Pool;
 use crate::current::{self, Current};
 use crate::driver::Wait;
 use crate::task::{Scheduled, Turn};
+use loxley_sync::prim::Backoff;
 use loxley_sync::prim::atomic::Ordering;
 use loxley_sync::wait::WakeBatch;
 use std::cell::RefMut;
@@ -336,6 +337,14 @@ impl Worker<'_> {
     /// As [`sleep`](Self::sleep), but for the last tasks, which are in other threads' hands; in the driver nobody is needed.
     fn rest_while_draining(&self) {
         let shared = self.shared;
+        // The others are usually as far as this one: a look or two at them is cheaper than a sleep.
+        let backoff = Backoff::new();
+        while !backoff.is_completed() {
+            if shared.is_drained() || shared.has_work_for(self.index) {
+                return;
+            }
+            backoff.snooze();
+        }
         shared.idle.fall_asleep(self.index, false);
         if !shared.has_work_for(self.index) && !shared.is_drained() && !self.core().has_work(shared)
         {
