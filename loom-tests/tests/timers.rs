@@ -15,7 +15,7 @@ const DUE: u64 = TICK_NS;
 const LATER: u64 = 100 * TICK_NS;
 
 fn timers(poke: impl Fn() + Send + Sync + 'static) -> Arc<Timers> {
-    Arc::new(Timers::new(1, Clock::paused(), Box::new(poke)))
+    Arc::new(Timers::new(2, Clock::paused(), Box::new(poke)))
 }
 
 fn fire(timers: &Timers, now_ns: u64) -> usize {
@@ -112,7 +112,7 @@ fn a_rearmed_timer_fires_at_both_times_or_at_neither() {
             let timers = timers.clone();
             thread::spawn(move || fire(&timers, DUE))
         };
-        let was_moved = timers.rearm(key, LATER, 0);
+        let was_moved = timers.rearm(key, LATER, 0) == Some(key);
         let fired = firing.join().unwrap();
         assert_eq!(fired, usize::from(!was_moved));
         assert_eq!(timers.has_fired(key), !was_moved);
@@ -249,16 +249,60 @@ fn the_driver_sleeps_past_a_deadline_armed_by_another_thread() {
 // edges: A2, A5
 #[test]
 fn the_driver_sleeps_past_a_deadline_moved_forward_by_another_thread() {
+    // Armed by that thread itself, or by a worker that sleeps elsewhere.
+    for armed_in_foreign_shard in [true, false] {
+        model(move || {
+            let driver = Driver::new();
+            let poked = driver.clone();
+            let timers = timers(move || poked.poke());
+            let foreign = timers.foreign_shard();
+            let shard = if armed_in_foreign_shard { foreign } else { 0 };
+            let key = timers.arm(shard, LATER, Waker::noop());
+            let sleeping = {
+                let (driver, timers) = (driver.clone(), timers.clone());
+                thread::spawn(move || driver.sleep_until(&timers, DUE))
+            };
+            assert!(timers.rearm(key, DUE, foreign).is_some());
+            sleeping.join().unwrap();
+        });
+    }
+}
+
+// edges: A1, A4, A5
+#[test]
+fn a_timer_that_moves_to_another_worker_fires_in_both_places_or_in_neither() {
     model(|| {
-        let driver = Driver::new();
-        let poked = driver.clone();
-        let timers = timers(move || poked.poke());
-        let key = timers.arm(0, LATER, Waker::noop());
-        let sleeping = {
-            let (driver, timers) = (driver.clone(), timers.clone());
-            thread::spawn(move || driver.sleep_until(&timers, DUE))
+        let timers = timers(|| ());
+        let task = Counted::new();
+        let key = timers.arm(0, DUE, &Waker::from(task.clone()));
+        let firing = {
+            let timers = timers.clone();
+            thread::spawn(move || fire(&timers, DUE))
         };
-        assert!(timers.rearm(key, DUE, timers.foreign_shard()));
-        sleeping.join().unwrap();
+        let moved = timers.rearm(key, LATER, 1);
+        assert!(moved.is_none() || timers.next_deadline_of(1) == Some(LATER));
+        let fired = firing.join().unwrap();
+        assert_eq!(fired, usize::from(moved.is_none()));
+        assert_eq!(fired + fire(&timers, LATER), 1);
+        assert!(moved.is_none_or(|key| timers.has_fired(key)));
+        assert_eq!((task.wakes(), timers.armed()), (1, 0));
+    });
+}
+
+// edges: A5, A6
+#[test]
+fn a_timer_that_moves_while_the_runtime_ends_waits_for_ever() {
+    model(|| {
+        let timers = timers(|| ());
+        let task = Counted::new();
+        let key = timers.arm(0, DUE, &Waker::from(task.clone()));
+        let closing = {
+            let timers = timers.clone();
+            thread::spawn(move || timers.close())
+        };
+        let moved = timers.rearm(key, LATER, 1);
+        closing.join().unwrap();
+        assert!(moved.is_none_or(|key| timers.has_fired(key)));
+        assert_eq!((task.wakes(), timers.armed()), (1, 0));
     });
 }

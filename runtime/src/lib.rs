@@ -38,6 +38,7 @@ mod runtime;
 mod scheduler;
 mod spawn;
 pub mod task;
+mod threads;
 mod time;
 mod wheel;
 
@@ -46,6 +47,7 @@ pub use metrics::{Metrics, WorkerMetrics};
 pub use runtime::{EnterGuard, Handle, NotInRuntime, Runtime, ShutdownReport, run};
 pub use spawn::{all_tasks, create_task, current_task, yield_now};
 pub use task::{Task, TaskError, TaskRef};
+pub use threads::{ConcurrentFuture, WaitError, run_coroutine_threadsafe, to_thread};
 pub use time::*;
 
 /// Signals as something to wait for.

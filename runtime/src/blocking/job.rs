@@ -170,7 +170,7 @@ pub(super) fn contained(f: impl FnOnce()) {
     clippy::mem_forget,
     reason = "a payload that panics in drop may carry another one that does, without end"
 )]
-fn drop_payload(payload: Box<dyn Any + Send>) {
+pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(second);
     }

@@ -46,6 +46,8 @@ use loxley_sync::prim::atomic::{AtomicUsize, Ordering};
 use loxley_sync::prim::lock::{Condvar, Mutex, MutexGuard};
 use loxley_sync::prim::{CachePadded, spin_loop, thread};
 
+use crate::clock::real_now as now;
+
 use super::job::{self, Job, Refusal, Runnable, contained};
 
 // std's in every flavour: closures are shared unsized, and nothing is published by the count itself.
@@ -239,7 +241,16 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let (runnable, job) = job::new(f, Location::caller());
+        self.submit_at(f, Location::caller())
+    }
+
+    /// [`submit`](Self::submit) on behalf of the line `at`.
+    pub(crate) fn submit_at<F, T>(&self, f: F, at: &'static Location<'static>) -> Job<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (runnable, job) = job::new(f, at);
         Shared::push(&self.0, runnable);
         job
     }
@@ -620,8 +631,4 @@ fn join_gone(handles: Vec<thread::JoinHandle<()>>) {
         // A panic of a thread-local's destructor has been reported by the panic hook.
         drop(handle.join());
     }
-}
-
-fn now() -> Instant {
-    Instant::now()
 }

@@ -19,9 +19,9 @@
 //!
 //! - **A1** A worker arms in its own shard. It is awake, and looks at `next` of its shard before it sleeps: in the driver it
 //!   sleeps no longer than [`Timers::next_deadline`], elsewhere no longer than [`Timers::next_deadline_of`] its own.
-//!   Nobody needs to be told.
-//! - **A2** Any other thread arms in the last shard, or rearms anywhere. If that makes the shard's next deadline earlier,
-//!   it must reach the one who sleeps in the driver:
+//!   Nobody needs to be told. So that this holds for a task that has moved, rearming takes its timer along.
+//! - **A2** Any other thread arms in the last shard. If that makes the shard's next deadline earlier, it must reach the one
+//!   who sleeps in the driver, who watches that shard beside its own:
 //!
 //! ```text
 //!      armer                                    sleeper
@@ -42,7 +42,7 @@
 //! | A1, A2 arm | insert, publish `next` | A4, A6, the sleeper |
 //! | A3 poll | fired, or keep the newest waker | A4 |
 //! | A4 fire | take due entries out, publish `next`, wake | all |
-//! | A5 disarm, rearm | take out or move by key; a key that has fired misses | A4 |
+//! | A5 disarm, rearm | take out or set anew by key; a key that has fired misses | A4, A6 |
 //! | A6 close | every entry is taken out and woken; later ones are refused | A1, A2 |
 //!
 //! An entry leaves its wheel once, under the lock, by one of A4, A5 and A6: these three cannot disagree.
@@ -63,6 +63,9 @@ use loxley_sync::wait::WakeBatch;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
 
 /// Binary digits of a nanosecond count below the resolution.
 const TICK_BITS: u32 = 14;
@@ -224,13 +227,21 @@ impl Timers {
     ///
     /// If there is no such shard.
     #[must_use = "without the key the timer can be neither polled nor disarmed"]
+    #[inline]
     pub fn arm(&self, shard: usize, deadline_ns: u64, waker: &Waker) -> TimerKey {
-        let waker = waker.clone();
+        // A refused waker is dropped here: who arms finds out by itself.
+        self.insert(shard, deadline_ns, waker.clone())
+            .unwrap_or_else(|_refused| TimerKey::new(shard, Key::NONE))
+    }
+
+    /// A1, A2; gives the waker back after [`close`](Self::close).
+    #[inline]
+    fn insert(&self, shard: usize, deadline_ns: u64, waker: Waker) -> Result<TimerKey, Waker> {
         let place = &self.shards[shard];
         let mut wheel = place.wheel.lock();
         if self.is_closed() {
             drop(wheel);
-            return TimerKey::new(shard, Key::NONE);
+            return Err(waker);
         }
         let key = wheel.insert(tick_at_or_after(deadline_ns), waker);
         let is_earlier = place.publish(&wheel);
@@ -238,7 +249,7 @@ impl Timers {
         if is_earlier && shard == self.foreign_shard() {
             self.poke_after_publishing();
         }
-        TimerKey::new(shard, key)
+        Ok(TimerKey::new(shard, key))
     }
 
     /// A3: whether the timer has fired (or is gone for another reason). If not, `waker` is the one to be woken.
@@ -283,21 +294,31 @@ impl Timers {
         drop(waker);
     }
 
-    /// A5: gives the timer another deadline, under the same key and with the same waker. `false` if it has fired already.
+    /// A5: gives the timer another deadline and returns the key to use from now on; `None` if it has fired already.
     ///
-    /// `here` is the shard in which the caller would arm: a deadline moved forward in another one is announced as in A2.
-    pub fn rearm(&self, key: TimerKey, deadline_ns: u64, here: usize) -> bool {
+    /// `here` is the shard in which the caller arms. A timer armed elsewhere moves there, waker and all: the worker it was
+    /// armed on may be asleep, and watches the deadlines it saw before.
+    pub fn rearm(&self, key: TimerKey, deadline_ns: u64, here: usize) -> Option<TimerKey> {
         let shard = &self.shards[key.shard()];
         let mut wheel = shard.wheel.lock();
-        if !wheel.reset(key.in_wheel(), tick_at_or_after(deadline_ns)) {
-            return false;
+        if key.shard() == here {
+            let is_armed = wheel.reset(key.in_wheel(), tick_at_or_after(deadline_ns));
+            let is_earlier = shard.publish(&wheel);
+            drop(wheel);
+            if is_earlier && here == self.foreign_shard() {
+                self.poke_after_publishing();
+            }
+            return is_armed.then_some(key);
         }
-        let is_earlier = shard.publish(&wheel);
+        let waker = wheel.remove(key.in_wheel())?;
+        shard.publish(&wheel);
         drop(wheel);
-        if is_earlier && (key.shard() != here || here == self.foreign_shard()) {
-            self.poke_after_publishing();
-        }
-        true
+        let moved = self.insert(here, deadline_ns, waker);
+        Some(moved.unwrap_or_else(|refused| {
+            // A6 came between: it would have woken this one.
+            refused.wake();
+            TimerKey::new(here, Key::NONE)
+        }))
     }
 
     /// The time, in nanoseconds of the clock, at which somebody should next call [`fire`](Self::fire).
@@ -445,215 +466,5 @@ impl std::fmt::Debug for Timers {
             .field("next_deadline_ns", &self.next_deadline())
             .field("clock", &self.clock)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(all(test, not(any(loom, shuttle))))]
-mod tests {
-    use super::*;
-    use loxley_sync::prim::Arc;
-    use loxley_sync::prim::atomic::AtomicUsize;
-    use std::task::Wake;
-
-    const MS: u64 = 1_000_000;
-
-    #[derive(Default)]
-    struct Counting {
-        wakes: AtomicUsize,
-        panics: bool,
-    }
-
-    impl Counting {
-        fn wakes(&self) -> usize {
-            // ordering: a test on one thread.
-            self.wakes.load(Ordering::Relaxed)
-        }
-    }
-
-    impl Wake for Counting {
-        fn wake(self: Arc<Self>) {
-            // ordering: a test on one thread.
-            self.wakes.fetch_add(1, Ordering::Relaxed);
-            assert!(!self.panics, "this waker panics");
-        }
-    }
-
-    /// Timers for one worker and the count of pokes.
-    fn timers() -> (Timers, Arc<Counting>) {
-        let pokes = Arc::new(Counting::default());
-        let counted = pokes.clone();
-        let poke = move || counted.clone().wake();
-        (Timers::new(1, Clock::paused(), Box::new(poke)), pokes)
-    }
-
-    fn waker() -> (Waker, Arc<Counting>) {
-        let counting = Arc::new(Counting::default());
-        (counting.clone().into(), counting)
-    }
-
-    fn fire(timers: &Timers, now_ns: u64) -> usize {
-        let mut batch = WakeBatch::new();
-        let fired = timers.fire(now_ns, &mut batch);
-        batch.wake_all();
-        fired
-    }
-
-    #[test]
-    fn a_timer_fires_once_and_never_early() {
-        let (timers, _) = timers();
-        for deadline in [
-            0,
-            1,
-            TICK_NS - 1,
-            TICK_NS,
-            TICK_NS + 1,
-            MS,
-            3_600_000 * MS + 7,
-        ] {
-            let (waker, woken) = waker();
-            let key = timers.arm(0, deadline, &waker);
-            let next = timers.next_deadline().unwrap();
-            assert!(
-                next >= deadline && next - deadline < TICK_NS,
-                "{next} for {deadline}"
-            );
-            if deadline > 0 {
-                assert_eq!(fire(&timers, deadline - 1), 0, "{deadline} came early");
-                assert!(!timers.poll(key, &waker));
-            }
-            assert_eq!((fire(&timers, next), fire(&timers, next)), (1, 0));
-            assert!(timers.poll(key, &waker));
-            assert!(!timers.rearm(key, next + MS, 0));
-            timers.disarm(key);
-            assert_eq!(
-                (woken.wakes(), timers.armed(), timers.next_deadline()),
-                (1, 0, None)
-            );
-        }
-    }
-
-    #[test]
-    fn a_disarmed_timer_never_wakes_and_lets_its_waker_go() {
-        let (timers, _) = timers();
-        let (waker, woken) = waker();
-        let key = timers.arm(0, MS, &waker);
-        assert_eq!(Arc::strong_count(&woken), 3);
-        timers.disarm(key);
-        assert_eq!(Arc::strong_count(&woken), 2);
-        assert_eq!((fire(&timers, 2 * MS), woken.wakes()), (0, 0));
-    }
-
-    #[test]
-    fn the_newest_waker_is_woken() {
-        let (timers, _) = timers();
-        let ((first, first_woken), (second, second_woken)) = (waker(), waker());
-        let key = timers.arm(0, MS, &first);
-        assert!(!timers.poll(key, &second));
-        assert_eq!(fire(&timers, 2 * MS), 1);
-        assert_eq!((first_woken.wakes(), second_woken.wakes()), (0, 1));
-    }
-
-    #[test]
-    fn a_rearmed_timer_keeps_its_key_and_fires_at_the_new_time_only() {
-        let (timers, _) = timers();
-        let (waker, woken) = waker();
-        let key = timers.arm(0, MS, &waker);
-        assert!(timers.rearm(key, 5 * MS, 0));
-        assert_eq!(fire(&timers, 4 * MS), 0);
-        assert!(timers.rearm(key, 5 * MS - TICK_NS, 0));
-        assert_eq!((fire(&timers, 5 * MS), woken.wakes()), (1, 1));
-        assert!(timers.has_fired(key));
-    }
-
-    #[test]
-    fn only_an_earlier_deadline_of_a_foreign_thread_pokes() {
-        let (timers, pokes) = timers();
-        let (waker, _) = waker();
-        let foreign = timers.foreign_shard();
-        let own = timers.arm(0, 50 * MS, &waker);
-        assert!(timers.rearm(own, 40 * MS, 0));
-        assert_eq!(pokes.wakes(), 0, "a worker looks by itself");
-        let key = timers.arm(foreign, 30 * MS, &waker);
-        assert_eq!(pokes.wakes(), 1);
-        let later = timers.arm(foreign, 60 * MS, &waker);
-        timers.disarm(later);
-        assert_eq!(
-            pokes.wakes(),
-            1,
-            "a later deadline changes nothing for the sleeper"
-        );
-        assert!(timers.rearm(key, 20 * MS, foreign));
-        assert_eq!(pokes.wakes(), 2);
-        assert!(timers.rearm(own, 10 * MS, foreign));
-        assert_eq!(pokes.wakes(), 3, "the worker whose shard it is may sleep");
-        assert_eq!(timers.next_deadline_of(0), timers.next_deadline());
-    }
-
-    #[test]
-    fn a_great_many_equal_deadlines_fire_in_one_pass_and_in_order() {
-        let (timers, _) = timers();
-        let (waker, woken) = waker();
-        let keys: Vec<_> = (0..20_000).map(|_| timers.arm(0, 7 * MS, &waker)).collect();
-        let next = timers.next_deadline().unwrap();
-        assert_eq!(fire(&timers, next), keys.len());
-        assert_eq!((woken.wakes(), timers.armed()), (keys.len(), 0));
-    }
-
-    #[test]
-    fn timers_armed_in_the_past_by_those_just_woken_come_in_the_next_pass() {
-        /// Arms again in the past whenever it is woken.
-        struct Again(Arc<Timers>);
-        impl Wake for Again {
-            fn wake(self: Arc<Self>) {
-                let _ = self.0.clone().arm(0, 0, &self.into());
-            }
-        }
-        let timers = Arc::new(timers().0);
-        for _ in 0..40 {
-            let _ = timers.arm(0, MS, &Arc::new(Again(timers.clone())).into());
-        }
-        for _ in 0..3 {
-            assert_eq!((fire(&timers, 2 * MS), timers.armed()), (40, 40));
-        }
-    }
-
-    #[test]
-    fn a_waker_that_panics_robs_nobody() {
-        let (timers, _) = timers();
-        let angry = Arc::new(Counting {
-            panics: true,
-            ..Counting::default()
-        });
-        let (waker, woken) = waker();
-        for round in 1..=2 {
-            for _ in 0..50 {
-                let _ = timers.arm(0, MS, &waker);
-                let _ = timers.arm(timers.foreign_shard(), MS, &angry.clone().into());
-            }
-            if round == 1 {
-                while catch_unwind(AssertUnwindSafe(|| fire(&timers, 2 * MS))).is_err() {}
-            } else {
-                assert!(catch_unwind(AssertUnwindSafe(|| timers.close())).is_err());
-            }
-            assert_eq!((woken.wakes(), angry.wakes()), (50 * round, 50 * round));
-            assert_eq!(timers.armed(), 0);
-        }
-    }
-
-    #[test]
-    fn closing_wakes_everybody_and_refuses_newcomers() {
-        let (timers, _) = timers();
-        let (waker, woken) = waker();
-        let keys = [timers.arm(0, MS, &waker), timers.arm(1, MS, &waker)];
-        assert!(!timers.is_closed());
-        timers.close();
-        assert_eq!((woken.wakes(), timers.armed()), (2, 0));
-        let late = timers.arm(0, MS, &waker);
-        for key in keys.into_iter().chain([late]) {
-            assert!(timers.poll(key, &waker));
-            timers.disarm(key);
-        }
-        assert!(timers.is_closed());
-        assert_eq!((timers.armed(), timers.next_deadline()), (0, None));
     }
 }

@@ -11,7 +11,7 @@
 //!   sleep(d), sleep_until(t) ──► Idle ── poll: arms ──► Armed ──fires──► Elapsed
 //!                                 ▲                       │                │
 //!                                 └──── reset (unless it could be ─────────┘
-//!                                          rearmed in place)
+//!                                          rearmed)
 //! ```
 //!
 //! Only the owner of the future moves between these states. That an armed timer has fired is seen by its key, which then
@@ -134,20 +134,21 @@ impl Sleep {
 
     /// Waits until `deadline` instead, whether the earlier wait is over or not.
     ///
-    /// An armed timer is moved in place, in constant time; nothing grows, however often that is done. A sleep that has
-    /// not been polled since it was over arms again when it is next polled.
+    /// An armed timer is set anew in constant time; nothing grows, however often that is done. A sleep that was over arms
+    /// again when it is next polled.
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         self.get_mut().set_deadline(deadline);
     }
 
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        if let State::Armed { timers, key } = &self.state {
+        if let State::Armed { timers, key } = &mut self.state {
             let here =
                 current::with_timer_site(|mine, shard| Arc::ptr_eq(mine, timers).then_some(shard))
                     .flatten()
                     .unwrap_or_else(|| timers.foreign_shard());
-            if timers.rearm(*key, timers.clock().ns_of(deadline), here) {
+            if let Some(rearmed) = timers.rearm(*key, timers.clock().ns_of(deadline), here) {
+                *key = rearmed;
                 return;
             }
         }

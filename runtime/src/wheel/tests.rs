@@ -112,6 +112,35 @@ fn an_entry_inserted_while_a_place_is_sorted_keeps_its_turn() {
 }
 
 #[test]
+fn an_entry_inserted_while_a_place_is_sorted_stays_behind_the_older_ones_of_its_tick() {
+    let mut wheel = Wheel::new();
+    wheel.insert(1000, "first");
+    wheel.insert(1005, "older");
+    assert!(matches!(wheel.step(1000), Step::Due("first")));
+    wheel.insert(1005, "newer");
+    assert_eq!(drain(&mut wheel, 1005), ["older", "newer"]);
+}
+
+#[test]
+fn an_entry_beyond_the_reach_does_not_hide_a_nearer_one() {
+    let slot = 1 << 36;
+    let mut wheel = Wheel::new();
+    wheel.insert(1000 * slot, "far");
+    assert!(drain(&mut wheel, slot).is_empty());
+    wheel.insert(64 * slot, "near");
+    let mut visits = 0;
+    loop {
+        let next = wheel.next_deadline().unwrap();
+        assert!(next <= 64 * slot, "the near one was forgotten until {next}");
+        visits += 1;
+        if drain(&mut wheel, next) == ["near"] {
+            break;
+        }
+    }
+    assert!(visits <= 3, "{visits} visits for one entry");
+}
+
+#[test]
 fn an_entry_beyond_the_reach_of_the_wheel_is_placed_anew_until_it_is_due() {
     let reach = 1 << 42;
     let mut wheel = Wheel::new();
@@ -127,6 +156,7 @@ fn an_entry_beyond_the_reach_of_the_wheel_is_placed_anew_until_it_is_due() {
 #[test]
 fn time_that_seems_to_go_back_changes_nothing() {
     let mut wheel = Wheel::new();
+    wheel.insert(1 << 20, "far");
     assert!(matches!(wheel.step(500), Step::Done));
     wheel.insert(100, "late");
     assert_eq!(wheel.next_deadline(), Some(500));
@@ -179,19 +209,20 @@ fn keys_miss_even_after_memory_was_given_back() {
 #[test]
 fn timers_that_come_and_go_reuse_memory() {
     let mut wheel = Wheel::new();
-    let mut last = None;
-    for turn in 0..300_000_u64 {
-        let key = wheel.insert(turn + 1 + turn % 70_000, ());
-        if let Some(last) = last.replace(key) {
-            wheel.remove(last);
+    for turn in 0..30_000_u64 {
+        let keys: Vec<Key> = (0..10)
+            .map(|far| wheel.insert(turn + far * 7_000, ()))
+            .collect();
+        for key in keys {
+            wheel.remove(key);
         }
-        if turn % 1000 == 0 {
-            drain(&mut wheel, turn);
+        if turn % 100 == 0 {
+            assert!(drain(&mut wheel, turn).is_empty());
         }
     }
     assert!(
-        wheel.capacity() <= 64,
-        "{} entries for one live timer",
+        wheel.capacity() <= 16,
+        "room for {} where ten live",
         wheel.capacity()
     );
 }

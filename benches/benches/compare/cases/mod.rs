@@ -1,0 +1,28 @@
+//! The cases, each written once over the face in `rt`. Order here is order in the table.
+
+use loxley_benches::case::Case;
+
+use crate::rt::Rt;
+
+pub mod blocking;
+mod memory;
+pub mod network;
+mod schedule;
+mod spawn;
+mod steal;
+pub mod sync;
+mod time;
+mod whole;
+
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `network` and `sync` stand beside.
+pub fn runtime<R: Rt>() -> Vec<Case> {
+    [
+        spawn::cases::<R>(),
+        schedule::cases::<R>(),
+        steal::cases::<R>(),
+        time::cases::<R>(),
+        memory::cases::<R>(),
+        whole::cases::<R>(),
+    ]
+    .concat()
+}

@@ -1,0 +1,140 @@
+//! Tokio: the multi-thread flavour with all drivers, as `#[tokio::main]` would build it but for the worker count.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::{Blocking, Net, Rt};
+
+/// The baseline of every ratio.
+pub struct Tokio;
+
+/// A `JoinHandle` whose error is a panic in the awaiter.
+pub struct Join<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Future for Join<T> {
+    type Output = T;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|result| result.expect("no task of a case panics"))
+    }
+}
+
+impl Rt for Tokio {
+    type Engine = Runtime;
+    type Handle = Handle;
+    type Join<T: Send + 'static> = Join<T>;
+
+    fn start(workers: usize) -> Runtime {
+        Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build()
+            .expect("the system has threads left")
+    }
+
+    fn stop(engine: Runtime) {
+        drop(engine);
+    }
+
+    fn block_on<F: Future>(engine: &Runtime, future: F) -> F::Output {
+        engine.block_on(future)
+    }
+
+    fn handle(engine: &Runtime) -> Handle {
+        engine.handle().clone()
+    }
+
+    #[inline]
+    fn spawn<F: Future<Output: Send + 'static> + Send + 'static>(future: F) -> Join<F::Output> {
+        Join(tokio::spawn(future))
+    }
+
+    #[inline]
+    fn spawn_on<F: Future<Output: Send + 'static> + Send + 'static>(
+        handle: &Handle,
+        future: F,
+    ) -> Join<F::Output> {
+        Join(handle.spawn(future))
+    }
+
+    #[inline]
+    fn detach<T: Send + 'static>(join: Join<T>) {
+        drop(join);
+    }
+
+    #[inline]
+    fn cancel<T: Send + 'static>(join: Join<T>) {
+        join.0.abort();
+    }
+
+    #[inline]
+    fn yield_now() -> impl Future<Output = ()> + Send {
+        tokio::task::yield_now()
+    }
+
+    #[inline]
+    fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    #[inline]
+    async fn timeout<F: Future<Output: Send> + Send>(
+        limit: Duration,
+        future: F,
+    ) -> Option<F::Output> {
+        tokio::time::timeout(limit, future).await.ok()
+    }
+}
+
+impl Blocking for Tokio {
+    async fn to_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        tokio::task::spawn_blocking(work)
+            .await
+            .expect("no closure of a case panics")
+    }
+}
+
+impl Net for Tokio {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        stream.read(buffer).await
+    }
+
+    async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+        stream.write_all(bytes).await
+    }
+
+    async fn serve_http(stream: TcpStream) {
+        let service = hyper::service::service_fn(super::hello);
+        let connection = hyper::server::conn::http1::Builder::new()
+            .pipeline_flush(true)
+            .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+        // An error is a client that went away.
+        let _ = connection.await;
+    }
+}

@@ -1,0 +1,2 @@
+#[loxley_macros::main]
+async fn main(count: usize) {}

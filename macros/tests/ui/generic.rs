@@ -1,0 +1,4 @@
+#[loxley_macros::test]
+async fn generic<T: Default>() {}
+
+fn main() {}

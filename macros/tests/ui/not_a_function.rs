@@ -1,0 +1,4 @@
+#[loxley_macros::test]
+struct Nothing;
+
+fn main() {}

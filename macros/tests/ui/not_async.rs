@@ -1,0 +1,2 @@
+#[loxley_macros::main]
+fn main() {}

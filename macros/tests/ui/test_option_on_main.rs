@@ -1,0 +1,2 @@
+#[loxley_macros::main(leak_check = true)]
+async fn main() {}

@@ -1,0 +1,5 @@
+#[loxley_macros::test]
+#[test]
+async fn twice() {}
+
+fn main() {}

@@ -1,0 +1,2 @@
+#[loxley_macros::main(threads = 4)]
+async fn main() {}

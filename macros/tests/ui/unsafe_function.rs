@@ -1,0 +1,2 @@
+#[loxley_macros::main]
+async unsafe fn main() {}

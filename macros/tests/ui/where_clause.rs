@@ -1,0 +1,8 @@
+#[loxley_macros::test]
+async fn bounded()
+where
+    String: Clone,
+{
+}
+
+fn main() {}
