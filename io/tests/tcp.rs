@@ -398,7 +398,7 @@ fn many_round_trips_on_many_connections_lose_no_wake_up() {
             let mut incoming = listener.incoming();
             loop {
                 let (stream, _) = incoming.next().await.expect("accepted");
-                create_task(async move {
+                drop(create_task(async move {
                     let mut bytes = [0; 64];
                     loop {
                         match stream.read(&mut bytes).await.expect("read") {
@@ -406,7 +406,7 @@ fn many_round_trips_on_many_connections_lose_no_wake_up() {
                             n => stream.write_all(&bytes[..n]).await.expect("written"),
                         }
                     }
-                });
+                }));
             }
         });
         let clients: Vec<_> = (0..32u8)

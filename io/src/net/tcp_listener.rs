@@ -47,8 +47,8 @@ impl TcpListener {
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {
-            match net::TcpListener::bind(addr) {
-                Ok(listener) => return Self::from_std(listener),
+            match sys::listener(&addr) {
+                Ok(listener) => return Self::from_nonblocking(listener.into()),
                 Err(error) => errors.push(naming("bind", addr, error)),
             }
         }
@@ -62,6 +62,10 @@ impl TcpListener {
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
     pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        Self::from_nonblocking(listener)
+    }
+
+    fn from_nonblocking(listener: net::TcpListener) -> io::Result<Self> {
         Ok(Self {
             socket: Registered::new(listener, Interest::Read)?,
         })
