@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loxley_io::{Direction, Interest, Registered, TcpListener, TcpStream};
-use loxley_runtime::{Runtime, create_task, timeout, yield_now};
+use loxley_runtime::{Handle, Runtime, create_task, timeout, yield_now};
 
 const HANG: Duration = Duration::from_secs(30);
 const ANY: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -462,6 +462,65 @@ fn a_stream_that_outlives_its_runtime_reports_an_error_instead_of_hanging() {
             .await
             .expect_err("its runtime is gone");
         assert!(error.to_string().contains("has shut down"), "{error}");
+    });
+}
+
+#[test]
+fn a_cancelled_connect_leaves_nothing_behind() {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+    run(|| async {
+        // A queue of one that nobody empties: soon a handshake is left unanswered.
+        let full = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&full, &SocketAddr::from(ANY)).expect("bound");
+        listen(&full, 0).expect("listening");
+        let addr = SocketAddr::try_from(getsockname(&full).expect("bound")).expect("an address");
+        let mut queued = Vec::new();
+        let sources = || Handle::current().metrics().registered_sources;
+        loop {
+            let before = sources();
+            match timeout(Duration::from_millis(20), TcpStream::connect(addr)).await {
+                Ok(stream) => queued.push(stream.expect("queued")),
+                Err(_) => {
+                    assert_eq!(sources(), before);
+                    break;
+                }
+            }
+        }
+        assert!(queued.len() < 20);
+    });
+}
+
+#[test]
+fn an_operation_that_is_always_ready_lets_others_run() {
+    // On one thread: with several, the other task has a thread of its own.
+    let runtime = Runtime::builder()
+        .current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("non-blocking");
+        let ours = Registered::new(ours, Interest::Both).expect("registered");
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = turns.clone();
+        let other = create_task(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        yield_now().await;
+        let before = turns.load(Ordering::Relaxed);
+        for _ in 0..2000 {
+            ours.async_io(Direction::Write, |_| Ok(()))
+                .await
+                .expect("nothing to fail");
+        }
+        assert!(
+            turns.load(Ordering::Relaxed) > before,
+            "two thousand operations in one poll"
+        );
+        other.cancel();
     });
 }
 
