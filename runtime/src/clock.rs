@@ -1,7 +1,8 @@
 //! The only reader of real time in this crate, and the one that tests can stop and move.
 //!
-//! One [`Clock`] belongs to one runtime; everything that asks for the time there asks it. Never ask the wall clock: all of
-//! this is monotonic time, which no administrator and no leap second turns back. A machine that sleeps may stop it.
+//! One [`Clock`] belongs to one runtime; everything that asks for the time there asks it. Never ask the wall clock:
+//! all of this is monotonic time, which no administrator and no leap second turns back. A machine that sleeps may
+//! stop it.
 //!
 //! # State
 //!
@@ -14,8 +15,9 @@
 //!
 //! # Ordering
 //!
-//! `shift` is written before `frozen` says "running" with release, and read after an acquire of that word, so a reader never
-//! combines a running clock with a shift older than the resume it saw. Nothing else travels through these words.
+//! `shift` is written before `frozen` says "running" with release, and read after an acquire of that word, so a
+//! reader never combines a running clock with a shift older than the resume it saw. Nothing else travels through
+//! these words.
 
 use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::{AtomicU64, Ordering};

@@ -110,19 +110,25 @@ pub(crate) fn is_driven_by(shared: &Shared) -> bool {
         .unwrap_or(false)
 }
 
-/// Calls `f` with the core, if this thread is a worker of `shared` and its core is free.
+/// Calls `f` with the core and `arg`, if this thread is a worker of `shared` and its core is free; else gives `arg` back.
 #[inline]
-pub(crate) fn with_core<R>(shared: &Shared, f: impl FnOnce(&mut Core) -> R) -> Option<R> {
-    CURRENT
-        .try_with(|current| {
-            if !ptr::eq(current.worker_of.get(), shared) {
-                return None;
-            }
-            let mut core = current.core.try_borrow_mut().ok()?;
-            core.as_deref_mut().map(f)
-        })
-        .ok()
-        .flatten()
+pub(crate) fn with_core<A, R>(
+    shared: &Shared,
+    arg: A,
+    f: impl FnOnce(&mut Core, A) -> R,
+) -> Result<R, A> {
+    // A thread that is going away has no core any more; asking first keeps `arg` out of the closure that may not run.
+    let is_worker = CURRENT.try_with(|current| ptr::eq(current.worker_of.get(), shared));
+    if is_worker != Ok(true) {
+        return Err(arg);
+    }
+    CURRENT.with(|current| match current.core.try_borrow_mut() {
+        Ok(mut core) => match core.as_deref_mut() {
+            Some(core) => Ok(f(core, arg)),
+            None => Err(arg),
+        },
+        Err(_) => Err(arg),
+    })
 }
 
 /// Calls `f` with the current runtime, if there is one.

@@ -1,5 +1,5 @@
-//! Sleeping, ticking and limits as programs see them. Order and amounts are checked on the paused clock; on the real one
-//! only that nothing is early, nothing is lost, and that every wait ends.
+//! Sleeping, ticking and limits as programs see them. Order and amounts are checked on the paused clock; on the real
+//! one only that nothing is early, nothing is lost, and that every wait ends.
 
 use loxley_runtime::{
     Handle, Interval, MissedTicks, Runtime, Sleep, TaskError, create_task, interval, sleep,

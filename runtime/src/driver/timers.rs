@@ -1,27 +1,27 @@
 //! Deadlines shared between threads: arm, poll, disarm, fire.
 //!
-//! Sleeping futures and timer handles arm here; workers and whoever sleeps in the driver fire. This room sees wakers, never
-//! tasks. It never calls, clones or drops a waker while a lock is held.
+//! Sleeping futures and timer handles arm here; workers and whoever sleeps in the driver fire. This room sees wakers,
+//! never tasks. It never calls, clones or drops a waker while a lock is held.
 //!
 //! # Shards
 //!
-//! Every worker has a wheel of its own, under a lock that only it takes often, and one more wheel serves all threads that
-//! are not workers. A shard may be fired by anybody at any time.
+//! Every worker has a wheel of its own, under a lock that only it takes often, and one more wheel serves all threads
+//! that are not workers. A shard may be fired by anybody at any time.
 //!
 //! # Rounding
 //!
-//! The wheels count ticks of [`TICK_NS`]. A deadline rounds up to a tick, the time of firing rounds down: a timer is late by
-//! less than a tick, and never early.
+//! The wheels count ticks of [`TICK_NS`]. A deadline rounds up to a tick, the time of firing rounds down: a timer is
+//! late by less than a tick, and never early.
 //!
 //! # Who sees a new deadline in time
 //!
 //! Each shard publishes the earliest of its deadlines in `next`, under its lock. There are two cases.
 //!
-//! - **A1** A worker arms in its own shard. It is awake, and looks at `next` of its shard before it sleeps: in the driver it
-//!   sleeps no longer than [`Timers::next_deadline`], elsewhere no longer than [`Timers::next_deadline_of`] its own.
-//!   Nobody needs to be told. So that this holds for a task that has moved, rearming takes its timer along.
-//! - **A2** Any other thread arms in the last shard. If that makes the shard's next deadline earlier, it must reach the one
-//!   who sleeps in the driver, who watches that shard beside its own:
+//! - **A1** A worker arms in its own shard. It is awake, and looks at `next` of its shard before it sleeps, in the
+//!   driver or elsewhere. Nobody needs to be told. So that this holds for a task that has moved, rearming takes its
+//!   timer along.
+//! - **A2** Any other thread arms in the last shard. If that makes the shard's next deadline earlier, it must reach
+//!   the one who sleeps in the driver, who watches that shard beside its own:
 //!
 //! ```text
 //!      armer                                    sleeper
@@ -31,9 +31,10 @@
 //!                                            4  sleep until then, or until poked
 //! ```
 //!
-//! Of the two fences one comes first. The armer's: the sleeper then reads the earlier deadline. The sleeper's: the poke then
-//! sees the announcement. So `poke` may cost nothing while nobody sleeps, provided that a poke between 1 and 4 is
-//! not forgotten.
+//! Of the two fences one comes first. The armer's: the sleeper then reads the earlier deadline. The sleeper's: the
+//! poke then sees the announcement. So `poke` may cost nothing while nobody sleeps, provided that a poke between 1
+//! and 4 is not forgotten. A poke that asks for no announcement and ends the next sleep if there is none now needs
+//! no fence of the sleeper either: [`Timers::next_deadline_of`] will do.
 //!
 //! # Edges
 //!
@@ -49,10 +50,10 @@
 //!
 //! # Ordering
 //!
-//! The lock orders everything about the wheels. `next` is a hint read without it, all its accesses are relaxed: who reads it
-//! too late has either armed in that shard itself (A1) or is covered by the fences above (A2). `is_closed` is set before A6
-//! takes the first lock, so whoever takes a lock after A6 did sees it: an entry is refused, or inserted early enough to be
-//! taken out. It too is relaxed, the locks order it.
+//! The lock orders everything about the wheels. `next` is a hint read without it, all its accesses are relaxed: who
+//! reads it too late has either armed in that shard itself (A1) or is covered by the fences above (A2). `is_closed`
+//! is set before A6 takes the first lock, so whoever takes a lock after A6 did sees it: an entry is refused, or
+//! inserted early enough to be taken out. It too is relaxed, the locks order it.
 
 use crate::clock::Clock;
 use crate::wheel::{Key, Step, Wheel};
@@ -69,8 +70,8 @@ mod tests;
 
 /// Binary digits of a nanosecond count below the resolution.
 const TICK_BITS: u32 = 14;
-/// The resolution in nanoseconds: fine enough that a timer is late by the wake-up, not by the rounding; coarse enough that
-/// seven levels reach for years.
+/// The resolution in nanoseconds: fine enough that a timer is late by the wake-up, not by the rounding; coarse enough
+/// that seven levels reach for years.
 pub const TICK_NS: u64 = 1 << TICK_BITS;
 /// Published by a shard without deadlines.
 const NEVER: u64 = u64::MAX;
@@ -183,8 +184,8 @@ fn start_of_tick(tick: u64) -> u64 {
 impl Timers {
     /// Timers for `worker_shards` workers and everybody else.
     ///
-    /// `poke` wakes whoever sleeps in the driver, so that it looks at [`next_deadline`](Self::next_deadline) again. It is
-    /// called without a lock.
+    /// `poke` wakes whoever sleeps in the driver, so that it looks at [`next_deadline`](Self::next_deadline) again.
+    /// It is called without a lock.
     ///
     /// # Panics
     ///
@@ -220,8 +221,8 @@ impl Timers {
 
     /// A1, A2: wakes `waker` once `deadline_ns` has passed, unless disarmed before.
     ///
-    /// `shard` is the calling worker's own, or [`foreign_shard`](Self::foreign_shard). After [`close`](Self::close) the key
-    /// returned has fired already, and nobody is woken.
+    /// `shard` is the calling worker's own, or [`foreign_shard`](Self::foreign_shard). After [`close`](Self::close)
+    /// the key returned has fired already, and nobody is woken.
     ///
     /// # Panics
     ///
@@ -296,8 +297,8 @@ impl Timers {
 
     /// A5: gives the timer another deadline and returns the key to use from now on; `None` if it has fired already.
     ///
-    /// `here` is the shard in which the caller arms. A timer armed elsewhere moves there, waker and all: the worker it was
-    /// armed on may be asleep, and watches the deadlines it saw before.
+    /// `here` is the shard in which the caller arms. A timer armed elsewhere moves there, waker and all: the worker
+    /// it was armed on may be asleep, and watches the deadlines it saw before.
     pub fn rearm(&self, key: TimerKey, deadline_ns: u64, here: usize) -> Option<TimerKey> {
         let shard = &self.shards[key.shard()];
         let mut wheel = shard.wheel.lock();

@@ -1,6 +1,6 @@
 //! What one worker owns alone. Holding the core is the right to put into its queues and to spawn into its shard.
 
-use super::shared::{Seat, Shared};
+use super::shared::{Config, Seat, Shared};
 use crate::id::TaskIds;
 use crate::queue::Local;
 use crate::rng::Rng;
@@ -14,8 +14,10 @@ const LIFO_RUN_MAX: u32 = 3;
 /// One worker's own state.
 pub(crate) struct Core {
     index: usize,
-    /// Rounds so far.
-    pub(super) tick: u32,
+    /// Rounds until timers and driver are looked at.
+    until_events: u32,
+    /// Rounds until the injector is looked at first.
+    until_injector: u32,
     pub(super) local: Local<Scheduled>,
     /// Polls in a row out of the LIFO slot.
     lifo_run: u32,
@@ -40,17 +42,18 @@ pub(super) enum Next {
 }
 
 impl Core {
-    pub(super) fn new(seat: Seat, seed: u64) -> Self {
+    pub(super) fn new(seat: Seat, config: &Config) -> Self {
         Self {
             index: seat.index,
-            tick: 0,
+            until_events: config.event_interval,
+            until_injector: config.global_queue_interval,
             local: seat.local,
             lifo_run: 0,
             searching: false,
             parking: false,
             roster: seat.roster,
             ids: TaskIds::default(),
-            rng: Rng::new(seed, seat.index as u64),
+            rng: Rng::new(config.seed, seat.index as u64),
         }
     }
 
@@ -62,11 +65,14 @@ impl Core {
     /// The next step, by the order of `mod.rs`.
     #[inline]
     pub(super) fn next(&mut self, shared: &Shared) -> Next {
-        self.tick = self.tick.wrapping_add(1);
-        if self.tick % shared.config.event_interval == 0 {
+        self.until_events -= 1;
+        if self.until_events == 0 {
+            self.until_events = shared.config.event_interval;
             return Next::Maintain;
         }
-        if self.tick % shared.config.global_queue_interval == 0 {
+        self.until_injector -= 1;
+        if self.until_injector == 0 {
+            self.until_injector = shared.config.global_queue_interval;
             if let Some(task) = shared.injector.grab(&self.local, shared.remotes.len()) {
                 return Next::Run(task);
             }

@@ -19,9 +19,9 @@
 //! which it runs what it found and either is not the last searcher or wakes one more: so somebody looks after the push in
 //! every case.
 //!
-//! Two kinds of push do not notify, and need not. A task put into the LIFO slot, and a task that goes back to the queue of
-//! the worker that just polled it, stay with a worker that is awake and looks there next. That they may wait while that
-//! worker is stuck in a poll is the monitor's business, not this protocol's.
+//! A push by a worker into its own slot or queue needs none of this: that worker is awake and looks there next. It claims
+//! a sleeper only to share the work, and only if it sees one without a fence (`claim_if_seen`). That a task may wait while
+//! its worker is stuck in a poll is the monitor's business, not this protocol's.
 //!
 //! # Ordering
 //!
@@ -117,6 +117,16 @@ impl Idle {
         // PushFence
         // ordering: sequentially consistent, pairs with SleepFence in `fall_asleep`.
         fence(Ordering::SeqCst);
+        let (searching, asleep) = self.load();
+        if searching > 0 || asleep == 0 {
+            return None;
+        }
+        self.claim_slow(false)
+    }
+
+    /// I4 without its fence, for a push that needs no protection from being missed.
+    #[inline]
+    pub(crate) fn claim_if_seen(&self) -> Option<usize> {
         let (searching, asleep) = self.load();
         if searching > 0 || asleep == 0 {
             return None;

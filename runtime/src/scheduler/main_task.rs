@@ -1,7 +1,9 @@
 //! `block_on` beside the workers: the main task is polled on the calling thread, which sleeps by itself in between.
 
 use super::fifo;
+use super::monitor::FIRST_LOOK;
 use super::shared::Shared;
+use crate::clock::real_now;
 use super::worker::wake_all;
 use crate::current;
 use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError};
@@ -54,8 +56,8 @@ struct Beside {
 
 impl Host for Beside {
     fn main_ready(&self, slot: &Slot, task: Scheduled) {
-        let displaced = slot.put(task);
-        debug_assert!(displaced.is_none(), "one main task, one right to poll");
+        let put = slot.put(task);
+        debug_assert!(put.is_ok(), "one main task, one right to poll");
         self.thread.unpark();
     }
 
@@ -70,12 +72,12 @@ impl Host for Beside {
 
 /// The shard for main tasks: one `block_on` at a time has it and fires its own timers; others arm in the foreign shard.
 struct MainShard<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     taken: bool,
 }
 
 impl<'a> MainShard<'a> {
-    fn take(shared: &'a Shared) -> Self {
+    fn take(shared: &'a Arc<Shared>) -> Self {
         // ordering: acquire pairs with the release in `drop`: the last holder's timers are gone.
         let taken = !shared.main_shard_taken.swap(true, Ordering::Acquire);
         Self { shared, taken }
@@ -98,7 +100,15 @@ impl<'a> MainShard<'a> {
             None
         };
         let Some(deadline) = deadline else {
-            return thread::park();
+            if self.shared.monitor.is_started() {
+                return thread::park();
+            }
+            let began = real_now();
+            thread::park_timeout(FIRST_LOOK);
+            if began.elapsed() >= FIRST_LOOK {
+                self.shared.monitor.ensure_started(self.shared);
+            }
+            return;
         };
         let mut now = timers.clock().now_ns();
         if deadline > now {

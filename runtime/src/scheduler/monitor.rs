@@ -1,6 +1,8 @@
 //! Notices a worker that is stuck in one poll, and sees to it that the others can do without it.
 //!
-//! A thread of its own, started with the first poll of a runtime's workers. While any worker is awake it looks at each of
+//! A thread of its own. It is started by whoever is left outside to notice that a poll might be long: a `block_on` that has
+//! waited for [`FIRST_LOOK`], a thread outside the runtime that spawns, a worker that has been busy for a while. So a runtime
+//! that runs something short and stops pays for no third thread. While any worker is awake it looks at each of
 //! them every [`TICK`]; when all sleep it sleeps too, until a worker wakes it. It never runs a task and never touches a
 //! queue; it only reads counters, sets hints and unparks.
 //!
@@ -28,6 +30,9 @@ use std::time::{Duration, Instant};
 /// How often the workers are looked at: a poll is seen to be stuck after at most two ticks, so a task behind it starts on
 /// an idle worker within a millisecond.
 const TICK: Duration = Duration::from_micros(400);
+
+/// A `block_on` that has waited this long has the monitor started.
+pub(super) const FIRST_LOOK: Duration = Duration::from_micros(500);
 
 /// So many looks find all workers asleep before the monitor sleeps too: the first poll after that has to wake it.
 const QUIET_TICKS: u32 = 4;
@@ -67,7 +72,7 @@ impl Monitor {
 
     /// A worker is about to poll `task`.
     #[inline]
-    pub(super) fn begin_poll(&self, shared: &Arc<Shared>, counters: &Counters, task: &Scheduled) {
+    pub(super) fn begin_poll(counters: &Counters, task: &Scheduled) {
         // ordering: relaxed, all three: hints, each written by one worker only.
         let polls = counters.polls.load(Ordering::Relaxed);
         // ordering: as above.
@@ -76,8 +81,19 @@ impl Monitor {
             .store(polls.wrapping_add(1), Ordering::Relaxed);
         // ordering: as above.
         counters.polling.store(task.id().get(), Ordering::Relaxed);
+    }
+
+    /// Whether the thread has been started, or tried.
+    #[inline]
+    pub(super) fn is_started(&self) -> bool {
         // ordering: relaxed, `start` decides.
-        if !self.started.load(Ordering::Relaxed) {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// Starts the thread if nobody has.
+    #[inline]
+    pub(super) fn ensure_started(&self, shared: &Arc<Shared>) {
+        if !self.is_started() {
             self.start(shared);
         }
     }

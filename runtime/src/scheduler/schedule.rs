@@ -2,8 +2,8 @@
 //!
 //! | who wakes or spawns | where the task goes | who is told |
 //! |---|---|---|
-//! | a worker | its LIFO slot | nobody: it runs next; the monitor opens the slot if not |
-//! | … displacing a task | the displaced one: back of its own queue | a sleeper (I4) |
+//! | a worker | its LIFO slot, if empty | nobody: it runs next; the monitor opens the slot if not |
+//! | … if the slot is full | back of its own queue | a sleeper, if one is seen in passing |
 //! | the same worker, at the end of the poll (T7) | back of its own queue | nobody, this worker is awake |
 //! | anybody else | the injector | a sleeper (I4) |
 //! | strict flavour, anybody | the injector, its only queue | its thread, if that is another one |
@@ -19,17 +19,10 @@ use std::sync::Arc;
 impl Schedule for Shared {
     #[inline]
     fn schedule(self: &Arc<Self>, task: Scheduled) {
-        let mut task = Some(task);
-        let local = current::with_core(self, |core| {
-            if let Some(task) = task.take() {
-                core.push_next(self, task);
-            }
-        });
-        if local.is_none() {
+        if let Err(task) = current::with_core(self, task, |core, task| core.push_next(self, task)) {
             // Once the task is in the injector it may run, complete and let the runtime go: this thread keeps its own
             // reference until it has told a sleeper.
-            let this = Arc::clone(self);
-            this.inject(task.take().expect("not taken above"));
+            Arc::clone(self).inject(task);
         }
     }
 
@@ -49,20 +42,42 @@ impl Schedule for Shared {
 }
 
 impl Core {
-    /// Makes `task` the next one to run here.
+    /// Makes `task` the next one to run here, or puts it into the queue if there is such a one already.
     #[inline]
     pub(super) fn push_next(&mut self, shared: &Shared, task: Scheduled) {
-        let displaced = shared.remotes[self.index()].lifo.put(task);
-        if let Some(displaced) = displaced {
-            self.local.push(displaced);
-            if !self.parking {
-                shared.notify();
-            }
+        let Err(task) = shared.remotes[self.index()].lifo.put(task) else {
+            return;
+        };
+        self.local.push(task);
+        if !self.parking {
+            shared.notify_in_passing();
         }
     }
 }
 
+impl Core {
+    /// G1, and the first place in a queue. Gives the task back if the runtime is closed.
+    #[inline]
+    fn admit(&mut self, shared: &Shared, task: Scheduled) -> Result<(), Scheduled> {
+        let task = shared.registry.join(&mut self.roster, task)?;
+        self.push_next(shared, task);
+        Ok(())
+    }
+}
+
 impl Shared {
+    /// For a push into a worker's own queue: a sleeper is woken to share the work, if one is seen.
+    ///
+    /// There is no PushFence here, so a worker that is about to fall asleep this very moment may be missed. No wake-up is
+    /// lost by that: this worker is awake and runs what it pushed; the next push looks again, and the monitor finds a
+    /// backlog or a stuck worker within a millisecond.
+    #[inline]
+    pub(super) fn notify_in_passing(&self) {
+        if let Some(worker) = self.idle.claim_if_seen() {
+            self.unpark(worker);
+        }
+    }
+
     /// I4, for a push that was just made.
     #[inline]
     pub(super) fn notify(&self) {
@@ -93,10 +108,10 @@ impl Shared {
         if place == Place::NOWHERE {
             return;
         }
-        let local = current::with_core(self, |core| {
+        let left = current::with_core(self, place, |core, place| {
             self.registry.leave(place, Some(&mut core.roster));
         });
-        if local.is_none() {
+        if left.is_err() {
             self.leave_foreign(place);
         }
     }
@@ -126,26 +141,17 @@ impl Shared {
         if name.is_some() || self.config.on_task_spawn.is_some() {
             return self.spawn_announced(future, at, name);
         }
-        let mut future = Some(future);
-        let spawned = current::with_core(self, |core| {
-            let future = future.take()?;
+        let spawned = current::with_core(self, future, |core, future| {
             let (task, handle) = crate::task::spawn(future, self, core.ids.next(), at);
-            let refused = match self.registry.join(&mut core.roster, task) {
-                Ok(task) => {
-                    core.push_next(self, task);
-                    None
-                }
-                Err(task) => Some(task),
-            };
-            Some((handle, refused))
+            (core.admit(self, task), handle)
         });
-        match spawned.flatten() {
-            Some((handle, None)) => handle,
-            Some((handle, Some(refused))) => {
+        match spawned {
+            Ok((Ok(()), handle)) => handle,
+            Ok((Err(refused), handle)) => {
                 refuse(refused);
                 handle
             }
-            None => self.spawn_from_outside(future.take().expect("not taken above"), at),
+            Err(future) => self.spawn_from_outside(future, at),
         }
     }
 
@@ -158,6 +164,9 @@ impl Shared {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        if !current::polls() {
+            self.monitor.ensure_started(self);
+        }
         let (admitted, handle) = {
             let mut foreign = self.foreign.lock();
             let (task, handle) = crate::task::spawn(future, self, foreign.ids.next(), at);
@@ -186,28 +195,17 @@ impl Shared {
         if let Some(hook) = &self.config.on_task_spawn {
             hook(&handle.as_ref());
         }
-        let mut task = Some(task);
-        let joined = current::with_core(self, |core| {
-            let task = task.take()?;
-            match self.registry.join(&mut core.roster, task) {
-                Ok(task) => {
-                    core.push_next(self, task);
-                    None
-                }
-                Err(task) => Some(task),
-            }
-        });
-        match joined {
-            Some(None) => {}
-            Some(Some(refused)) => refuse(refused),
-            None => self.admit_from_outside(task.take().expect("not taken above")),
+        match current::with_core(self, task, |core, task| core.admit(self, task)) {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => refuse(refused),
+            Err(task) => self.admit_from_outside(task),
         }
         handle
     }
 
     fn next_id(self: &Arc<Self>) -> TaskId {
-        current::with_core(self, |core| core.ids.next())
-            .unwrap_or_else(|| self.foreign.lock().ids.next())
+        current::with_core(self, (), |core, ()| core.ids.next())
+            .unwrap_or_else(|()| self.foreign.lock().ids.next())
     }
 
     /// G1 through the foreign roster, then the injector.

@@ -4,6 +4,7 @@
 
 use super::core::{Core, Next};
 use super::idle::Woken;
+use super::monitor::Monitor;
 use super::shared::{Config, Remote, Seat, Shared};
 use crate::blocking::Pool;
 use crate::current::{self, Current};
@@ -61,7 +62,7 @@ pub(crate) fn start(
 fn run(shared: &Arc<Shared>, seat: Seat) {
     let _gone = Gone(shared);
     let index = seat.index;
-    let core = Box::new(Core::new(seat, shared.config.seed));
+    let core = Box::new(Core::new(seat, &shared.config));
     let remote = &shared.remotes[index];
     remote.park.settle();
     precise_sleep();
@@ -153,9 +154,7 @@ impl Worker<'_> {
                 self.stop_searching();
             }
         }
-        self.shared
-            .monitor
-            .begin_poll(self.shared, &self.remote.counters, &task);
+        Monitor::begin_poll(&self.remote.counters, &task);
         let turn = task.run();
         match turn {
             Turn::Rest | Turn::Done => {}
@@ -175,6 +174,7 @@ impl Worker<'_> {
     /// Fires what is due and asks the driver, without waiting.
     #[cold]
     fn maintain(&self) {
+        self.shared.monitor.ensure_started(self.shared);
         let mut batch = WakeBatch::new();
         self.fire_timers(&mut batch);
         if let Some(mut driver) = self.shared.driver.try_lock() {

@@ -335,6 +335,7 @@ impl<T> Drop for Task<T> {
                 drop(unsafe { self.header().with_joiner(Option::take) });
             }
             DropJoin::DropOutput => {
+                // Often taken already, by the await that ended.
                 // SAFETY: the vtable of a living task.
                 let drop_output = self.header().vtable.drop_output;
                 // SAFETY: complete, and the join bit was ours: so is the output.

@@ -20,18 +20,20 @@ impl Slot {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Puts a task in and returns the one it displaced. Owner only.
+    /// Puts a task in, or gives it back if one is there. Owner only.
+    ///
+    /// # Errors
+    ///
+    /// The task, if the slot is full.
     #[inline]
-    pub fn put(&self, task: Scheduled) -> Option<Scheduled> {
-        let task = task.into_raw().as_ptr();
-        // ordering: relaxed, only the owner stores a task, so a null seen by the owner stays null.
-        if self.0.load(Ordering::Relaxed).is_null() {
-            // ordering: release publishes the task to a thread that takes it.
-            self.0.store(task, Ordering::Release);
-            return None;
+    pub fn put(&self, task: Scheduled) -> Result<(), Scheduled> {
+        // Only the owner stores a task, so an empty slot stays empty until the store: no read-modify-write is needed.
+        if !self.is_empty() {
+            return Err(task);
         }
-        // ordering: release as above; acquire for the task that comes out, which may be polled next.
-        revive(self.0.swap(task, Ordering::AcqRel))
+        // ordering: release publishes the task to a thread that takes it.
+        self.0.store(task.into_raw().as_ptr(), Ordering::Release);
+        Ok(())
     }
 
     /// Takes the task out, if there is one. Any thread.

@@ -303,24 +303,25 @@ impl State {
         before & COMPLETE == 0
     }
 
-    /// T11: the handle goes away.
+    /// T11: the handle goes away. Once *complete* is set nobody looks at the join bit any more, and it may stay.
     pub fn drop_join(&self) -> DropJoin {
-        // ordering: relaxed, the exchange below decides.
-        let mut seen = self.0.load(Ordering::Relaxed);
+        // ordering: acquire sees the output if T9 came first.
+        let mut seen = self.0.load(Ordering::Acquire);
         loop {
             debug_assert!(seen & JOIN != 0, "drop_join of {:?}", Snapshot(seen));
-            let (next, duty) = if seen & COMPLETE != 0 {
-                (seen & !JOIN, DropJoin::DropOutput)
-            } else if seen & JOIN_WAKER != 0 {
+            if seen & COMPLETE != 0 {
+                return DropJoin::DropOutput;
+            }
+            let (next, duty) = if seen & JOIN_WAKER != 0 {
                 (seen & !(JOIN | JOIN_WAKER), DropJoin::DropWaker)
             } else {
                 // Not complete: the runtime still holds its reference, so this one is not the last.
                 ((seen & !JOIN) - REF, DropJoin::Done)
             };
-            // ordering: acquire sees the output; release is T12's.
+            // ordering: release is T12's; acquire as above.
             match self
                 .0
-                .compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return duty,
                 Err(now) => seen = now,
@@ -343,6 +344,13 @@ impl State {
     /// T12: one reference less. True: it was the last, free the cell.
     #[inline]
     pub fn release(&self) -> bool {
+        // ordering: acquire, as below: the sole owner frees what all the others did.
+        let seen = Snapshot(self.0.load(Ordering::Acquire));
+        if seen.refs() == 1 {
+            // The runtime's reference and the registry are gone (a task with either has more, or is not ours to release), so
+            // nobody is left who could make a second one.
+            return true;
+        }
         // ordering: release for what this holder did, acquire for freeing what all the others did.
         let before = Snapshot(self.0.fetch_sub(REF, Ordering::AcqRel));
         debug_assert!(before.refs() >= 1, "T12 release of {before:?}");

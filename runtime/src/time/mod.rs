@@ -1,21 +1,21 @@
-//! Waiting for time: [`sleep`], [`interval`], [`timeout`].
+//! Waiting for time: [`sleep()`], [`interval()`], [`timeout()`].
 //!
 //! Everything here is a future over one armed timer of `driver/timers.rs`. Nothing here reads a clock but that of the
 //! runtime it is used in, so a paused clock governs all of it, and nothing here spawns.
 //!
 //! # How exact it is
 //!
-//! *Guaranteed*: never early. *Currently*: timers resolve 16.4 µs, and a timer is late by up to that plus whatever it takes
-//! until its task gets its turn.
+//! *Guaranteed*: never early. *Currently*: timers resolve 16.4 µs, and a timer is late by up to that plus whatever it
+//! takes until its task gets its turn.
 //!
-//! Time is monotonic: nobody who sets the system's clock can move it. While a machine is suspended it stands still on most
-//! systems, so a sleep of an hour may take longer by the wall clock.
+//! Time is monotonic: nobody who sets the system's clock can move it. While a machine is suspended it stands still on
+//! most systems, so a sleep of an hour may take longer by the wall clock.
 //!
 //! # Where a timer lives
 //!
-//! A deadline is settled when a future is made, the timer is armed when that is first polled: in the shard of the worker
-//! that polls, or, on a thread that merely entered a runtime, in the shared one. From then on the future may be polled
-//! anywhere, even under another executor; the runtime in which it was armed wakes it.
+//! A deadline is settled when a future is made, the timer is armed when that is first polled: in the shard of the
+//! worker that polls, or, on a thread that merely entered a runtime, in the shared one. From then on the future may
+//! be polled anywhere, even under another executor; the runtime in which it was armed wakes it.
 
 mod interval;
 #[cfg(all(test, not(any(loom, shuttle))))]

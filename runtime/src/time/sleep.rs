@@ -1,7 +1,7 @@
 //! One deadline as a future.
 //!
-//! Used directly, and as the alarm inside [`Timeout`](super::Timeout) and [`Interval`](super::Interval). It holds no lock
-//! and calls no waker but the caller's own.
+//! Used directly, and as the alarm inside [`Timeout`](super::Timeout) and [`Interval`](super::Interval). It holds no
+//! lock and calls no waker but the caller's own.
 //!
 //! # State
 //!
@@ -14,8 +14,8 @@
 //!                                          rearmed)
 //! ```
 //!
-//! Only the owner of the future moves between these states. That an armed timer has fired is seen by its key, which then
-//! misses: fire and drop, fire and reset cannot disagree.
+//! Only the owner of the future moves between these states. That an armed timer has fired is seen by its key, which
+//! then misses: fire and drop, fire and reset cannot disagree.
 
 use super::now;
 use crate::clock::later;
@@ -134,8 +134,8 @@ impl Sleep {
 
     /// Waits until `deadline` instead, whether the earlier wait is over or not.
     ///
-    /// An armed timer is set anew in constant time; nothing grows, however often that is done. A sleep that was over arms
-    /// again when it is next polled.
+    /// An armed timer is set anew in constant time; nothing grows, however often that is done. A sleep that was over
+    /// arms again when it is next polled.
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         self.get_mut().set_deadline(deadline);
     }
@@ -160,8 +160,8 @@ impl Sleep {
         matches!(self.state, State::Armed { .. })
     }
 
-    /// Whether the deadline has been reached; if not, the caller's task will be woken. Neither spends budget nor says what
-    /// is waited for.
+    /// Whether the deadline has been reached; if not, the caller's task will be woken. Neither spends budget nor says
+    /// what is waited for.
     ///
     /// # Panics
     ///

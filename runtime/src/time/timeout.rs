@@ -1,7 +1,7 @@
 //! A future with a limit: the simple form, which leaves the cleaning up to `Drop`.
 //!
-//! The limit is looked at after the future, and only if that has to wait; a future that is ready at once pays neither for a
-//! clock nor for a timer.
+//! The limit is looked at after the future, and only if that has to wait; a future that is ready at once pays neither
+//! for a clock nor for a timer.
 
 use super::Sleep;
 use pin_project_lite::pin_project;
@@ -42,8 +42,8 @@ use std::{fmt, io};
 /// }
 /// ```
 ///
-/// **Differs from asyncio**: the limit starts with the first wait, not with the call; and at the limit the future is dropped,
-/// which runs no asynchronous clean-up.
+/// **Differs from asyncio**: the limit starts with the first wait, not with the call; and at the limit the future is
+/// dropped, which runs no asynchronous clean-up.
 #[track_caller]
 pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout {

@@ -6,7 +6,7 @@
 //!   level 0   64 slots of          1 tick     the block of 64 ticks that holds `now`
 //!   level 1   64 slots of         64 ticks    the block of 64² ticks that holds `now`, without the part above
 //!     …
-//!   level 6   64 slots of 64⁶ ticks           everything else; what lies further waits in the last slot and is placed anew
+//!   level 6   64 slots of 64⁶ ticks           the rest; what lies further waits in the last slot and is placed anew
 //! ```
 //!
 //! Below the top a tick lives on the level of the highest digit (base 64) in which it differs from `now`. Hence all of

@@ -3,11 +3,11 @@
 //! Called by `driver/timers.rs` alone. It never names an atomic, a waker or a clock: a tick is a number, the payload is
 //! generic, and time passes because a caller says so.
 //!
-//! The scheme is the hierarchical wheel of Varghese and Lauck ("Hashed and Hierarchical Timing Wheels", SOSP 1987), with
-//! three turns of its own:
+//! The scheme is the hierarchical wheel of Varghese and Lauck ("Hashed and Hierarchical Timing Wheels", SOSP 1987),
+//! with three turns of its own:
 //!
-//! - Each place remembers the earliest deadline ever put into it. A place above the bottom then need not be visited when
-//!   its stretch begins, only when something in it is due: a sleeping thread is not woken for bookkeeping.
+//! - Each place remembers the earliest deadline ever put into it. A place above the bottom then need not be visited
+//!   when its stretch begins, only when something in it is due: a sleeping thread is not woken for bookkeeping.
 //! - The wheel goes straight to the first occupied place; what lies between costs nothing.
 //! - A place whose time has come is moved to one side as a whole (the *unsorted* list) and looked at entry by entry, so
 //!   one [`step`](Wheel::step) is a constant amount of work and the caller may release its lock between any two.
@@ -19,9 +19,9 @@
 //!
 //! # Order
 //!
-//! Entries come out by tick, and in the order of insertion within a tick. An entry inserted late counts as one of the tick
-//! at which the wheel stands. (Beyond the reach of the top level, two years at our resolution, the order within one tick is
-//! not kept.)
+//! Entries come out by tick, and in the order of insertion within a tick. An entry inserted late counts as one of the
+//! tick at which the wheel stands. (Beyond the reach of the top level, two years at our resolution, the order within
+//! one tick is not kept.)
 
 mod level;
 mod slab;
@@ -44,8 +44,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The largest generation: 48 bits, so that a key packs into twelve bytes together with a shard number. At ten million
-    /// insertions a second the numbers begin anew after most of a year.
+    /// The largest generation: 48 bits, so that a key packs into twelve bytes together with a shard number. At ten
+    /// million insertions a second the numbers begin anew after most of a year.
     pub(crate) const GENERATION_MAX: u64 = (1 << 48) - 1;
 
     /// A key that misses, always.
@@ -166,7 +166,7 @@ impl<T> Wheel<T> {
         if place.is_single_tick() {
             self.now = first;
         } else {
-            // Nothing in this place, and so nothing at all, is due before the earliest of it: no need to stop on the way.
+            // Nothing here, and so nothing at all, is due before the earliest of it: no need to stop on the way.
             self.now = self.earliest[place.index()].min(last).min(to);
             debug_assert!(self.now >= first, "an entry lies before its place");
             self.occupied.clear(place);

@@ -1,8 +1,8 @@
 //! The memory of the wheel: entries in one growing array, strung on doubly linked lists of array indices.
 //!
-//! Called by [`Wheel`](super::Wheel) alone. A list is a ring through a *head*; a link says by one bit whether it names an
-//! entry or a head, so an entry can be taken out of its list in constant time without knowing which list that is, and
-//! a list that becomes empty tells its head's number.
+//! Called by [`Wheel`](super::Wheel) alone. A list is a ring through a *head*; a link says by one bit whether it
+//! names an entry or a head, so an entry can be taken out of its list in constant time without knowing which list
+//! that is, and a list that becomes empty tells its head's number.
 
 use super::Key;
 
