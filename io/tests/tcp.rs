@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loxley_io::{Direction, Interest, Registered, TcpListener, TcpStream};
+use loxley_io::{Direction, Interest, Registered, TcpListener, TcpStream, lookup_host};
 use loxley_runtime::{Handle, Runtime, create_task, timeout, yield_now};
 
 const HANG: Duration = Duration::from_secs(30);
@@ -115,6 +115,27 @@ fn every_address_is_tried_in_turn() {
             .await
             .expect_err("nothing to try");
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn a_name_is_looked_up_without_blocking_the_worker() {
+    run(|| async {
+        let (_listener, addr) = listen().await;
+        let stream = TcpStream::connect(("localhost", addr.port()))
+            .await
+            .expect("connected");
+        assert_eq!(stream.peer_addr().expect("connected"), addr);
+        let spawned = create_task(lookup_host("localhost:80"));
+        assert!(
+            !spawned
+                .await
+                .expect("no panic")
+                .expect("resolved")
+                .is_empty()
+        );
+        let error = lookup_host("no such name:80").await.expect_err("unknown");
+        assert!(error.to_string().contains("no such name"), "{error}");
     });
 }
 

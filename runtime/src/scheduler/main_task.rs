@@ -3,8 +3,8 @@
 use super::fifo;
 use super::monitor::FIRST_LOOK;
 use super::shared::Shared;
-use crate::clock::real_now;
 use super::worker::wake_all;
+use crate::clock::real_now;
 use crate::current;
 use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError};
 use loxley_sync::prim::atomic::Ordering;
