@@ -1,1 +1,25 @@
-//! Loxley: asyncio for Rust, on every core.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+pub use loxley_runtime::{
+    Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
+    Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WorkerMetrics,
+    all_tasks, create_task, current_task, interval, interval_at, run, run_coroutine_threadsafe,
+    signal, sleep, sleep_until, task, timeout, timeout_at, to_thread, yield_now,
+};
+pub use loxley_sync::{CancelledError, Event, Notify, oneshot};
+
+/// What a leaf future may know about who runs it: the budget, and a place to say what it waits for.
+pub use loxley_sync::ambient;
+
+/// The floor on which I/O crates build.
+pub use loxley_runtime::lowlevel;
+
+#[cfg(feature = "macros")]
+pub use loxley_macros::{main, test};
+
+#[cfg(feature = "net")]
+pub use loxley_io::net;
+#[cfg(feature = "net")]
+pub use loxley_io::net::{TcpListener, TcpStream};

@@ -9,6 +9,9 @@ use std::num::NonZeroU64;
 pub struct TaskId(NonZeroU64);
 
 impl TaskId {
+    /// What a task has before it is launched.
+    pub(crate) const NONE: Self = Self(NonZeroU64::MAX);
+
     /// The number itself.
     #[must_use]
     pub fn get(self) -> u64 {

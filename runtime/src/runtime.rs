@@ -5,7 +5,7 @@ use crate::builder::Builder;
 use crate::current;
 use crate::metrics::Metrics;
 use crate::scheduler::{self, Shared};
-use crate::spawn::NO_RUNTIME;
+use crate::spawn::{NO_RUNTIME, create_in};
 use crate::task::{Task, TaskError, TaskRef, UnhandledError};
 use std::fmt;
 use std::future::Future;
@@ -302,7 +302,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.spawn(future, Location::caller(), None)
+        create_in(&self.0, future, Location::caller())
     }
 
     /// Makes this the current runtime of the thread until the guard is dropped, so that

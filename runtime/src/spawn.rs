@@ -1,7 +1,8 @@
 //! Making tasks in the current runtime, and asking which there are.
 
 use crate::current;
-use crate::task::{self, Task, TaskRef};
+use crate::scheduler::Shared;
+use crate::task::{self, Fresh, Task, TaskRef};
 use loxley_sync::ambient::{WaitKind, wait_reason};
 use std::future::Future;
 use std::panic::Location;
@@ -53,10 +54,35 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    match current::with_shared(|shared| shared.spawn(future, at, name)) {
-        Some(task) => task,
-        None => panic!("{NO_RUNTIME}"),
+    // Asked first, because a task that is made must be launched.
+    assert!(current::is_inside(), "{NO_RUNTIME}");
+    let (fresh, task) = task::make(future, at);
+    current::with_shared(|shared| launch(shared, fresh, name));
+    task
+}
+
+#[inline]
+fn launch(shared: &Arc<Shared>, fresh: Fresh<Shared>, name: Option<Arc<str>>) {
+    if name.is_some() || shared.has_spawn_hook() {
+        shared.launch_announced(fresh, name);
+    } else {
+        shared.launch(fresh);
     }
+}
+
+/// Starts `future` in a given runtime, for [`Handle::create_task`](crate::Handle::create_task).
+pub(crate) fn create_in<F>(
+    shared: &Arc<Shared>,
+    future: F,
+    at: &'static Location<'static>,
+) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (fresh, task) = task::make(future, at);
+    launch(shared, fresh, None);
+    task
 }
 
 impl task::Builder {

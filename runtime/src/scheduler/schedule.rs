@@ -11,9 +11,10 @@
 use super::core::Core;
 use super::shared::Shared;
 use crate::current;
-use crate::task::{Place, Reporter, Schedule, Scheduled, Task, TaskId, TaskRef, refuse};
-use std::future::Future;
-use std::panic::Location;
+use crate::task::{
+    Fresh, Place, Reporter, Schedule, Scheduled, TaskId, TaskRef, drop_quietly, refuse,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl Schedule for Shared {
@@ -126,92 +127,64 @@ impl Shared {
         }
     }
 
-    /// T1 and G1: makes a task and puts it where it will be run.
+    /// G1: takes a new task in and puts it where it will be run.
     #[inline]
-    pub(crate) fn spawn<F>(
-        self: &Arc<Self>,
-        future: F,
-        at: &'static Location<'static>,
-        name: Option<Arc<str>>,
-    ) -> Task<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        if name.is_some() || self.config.on_task_spawn.is_some() {
-            return self.spawn_announced(future, at, name);
-        }
-        let spawned = current::with_core(self, future, |core, future| {
-            let (task, handle) = crate::task::spawn(future, self, core.ids.next(), at);
-            (core.admit(self, task), handle)
+    pub(crate) fn launch(self: &Arc<Self>, fresh: Fresh<Self>) {
+        let admitted = current::with_core(self, fresh, |core, fresh| {
+            let task = fresh.launch(self, core.ids.next());
+            core.admit(self, task)
         });
-        match spawned {
-            Ok((Ok(()), handle)) => handle,
-            Ok((Err(refused), handle)) => {
-                refuse(refused);
-                handle
-            }
-            Err(future) => self.spawn_from_outside(future, at),
+        match admitted {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => refuse(refused),
+            Err(fresh) => self.launch_from_outside(fresh),
         }
     }
 
-    fn spawn_from_outside<F>(
-        self: &Arc<Self>,
-        future: F,
-        at: &'static Location<'static>,
-    ) -> Task<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
+    fn launch_from_outside(self: &Arc<Self>, fresh: Fresh<Self>) {
         if !current::polls() {
             self.monitor.ensure_started(self);
         }
-        let (admitted, handle) = {
+        let admitted = {
             let mut foreign = self.foreign.lock();
-            let (task, handle) = crate::task::spawn(future, self, foreign.ids.next(), at);
-            (self.registry.join(&mut foreign.roster, task), handle)
+            let task = fresh.launch(self, foreign.ids.next());
+            self.registry.join(&mut foreign.roster, task)
         };
         self.place_from_outside(admitted);
-        handle
     }
 
-    /// The cold form: a name to give, a hook to call, before anybody can take the task.
+    /// Whether a new task must be announced to a hook first.
+    #[inline]
+    pub(crate) fn has_spawn_hook(&self) -> bool {
+        self.config.on_task_spawn.is_some()
+    }
+
+    /// [`launch`](Self::launch), but with a name to give and a hook to call before anybody can take the task.
     #[cold]
-    fn spawn_announced<F>(
-        self: &Arc<Self>,
-        future: F,
-        at: &'static Location<'static>,
-        name: Option<Arc<str>>,
-    ) -> Task<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let (task, handle) = crate::task::spawn(future, self, self.next_id(), at);
+    pub(crate) fn launch_announced(self: &Arc<Self>, fresh: Fresh<Self>, name: Option<Arc<str>>) {
+        let task = fresh.launch(self, self.next_id());
+        let task_ref = task.as_ref();
         if let Some(name) = name {
-            handle.set_name(name);
+            task_ref.set_name(name);
         }
         if let Some(hook) = &self.config.on_task_spawn {
-            hook(&handle.as_ref());
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&task_ref))) {
+                drop_quietly(payload);
+            }
         }
         match current::with_core(self, task, |core, task| core.admit(self, task)) {
             Ok(Ok(())) => {}
             Ok(Err(refused)) => refuse(refused),
-            Err(task) => self.admit_from_outside(task),
+            Err(task) => {
+                let admitted = self.registry.join(&mut self.foreign.lock().roster, task);
+                self.place_from_outside(admitted);
+            }
         }
-        handle
     }
 
     fn next_id(self: &Arc<Self>) -> TaskId {
         current::with_core(self, (), |core, ()| core.ids.next())
             .unwrap_or_else(|()| self.foreign.lock().ids.next())
-    }
-
-    /// G1 through the foreign roster, then the injector.
-    pub(super) fn admit_from_outside(self: &Arc<Self>, task: Scheduled) {
-        let admitted = self.registry.join(&mut self.foreign.lock().roster, task);
-        self.place_from_outside(admitted);
     }
 
     fn place_from_outside(self: &Arc<Self>, admitted: Result<Scheduled, Scheduled>) {

@@ -97,17 +97,12 @@ const _: () = {
 };
 
 impl Header {
-    pub(crate) fn new(
-        vtable: &'static Vtable,
-        scheduler: *const (),
-        id: TaskId,
-        spawned_at: &'static Location<'static>,
-    ) -> Self {
+    pub(crate) fn new(vtable: &'static Vtable, spawned_at: &'static Location<'static>) -> Self {
         Self {
             state: State::new(),
             vtable,
-            scheduler,
-            id,
+            scheduler: ptr::null(),
+            id: TaskId::NONE,
             spawned_at,
             place: Place::NOWHERE,
             wait_kind: AtomicU8::new(0),

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "takes the output through the erased cell")]
 
 use super::cell::Header;
-use super::raw::{self, Counted, Scheduled};
+use super::raw::{self, Counted, Fresh};
 use super::state::DropJoin;
 use super::unhandled::Reporter;
 use super::{Schedule, TaskId};
@@ -21,41 +21,36 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Makes a task for a future that may be polled anywhere.
-pub(crate) fn spawn<F, S>(
-    future: F,
-    scheduler: &Arc<S>,
-    id: TaskId,
-    at: &'static Location<'static>,
-) -> (Scheduled, Task<F::Output>)
+/// Makes a task for a future that may be polled anywhere. It must be launched before the handle is used.
+#[inline]
+pub(crate) fn make<F, S>(future: F, at: &'static Location<'static>) -> (Fresh<S>, Task<F::Output>)
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
     S: Schedule,
 {
     // SAFETY: `F` and its output are `Send + 'static`; the scheduler outlives its tasks by its own contract.
-    unsafe { spawn_unchecked(future, scheduler, id, at) }
+    unsafe { make_unchecked(future, at) }
 }
 
 /// Makes a task for a future that is bound to one thread or to a lifetime.
 ///
 /// # Safety
 ///
-/// As `raw::spawn_unchecked`.
-pub(crate) unsafe fn spawn_unchecked<F: Future, S: Schedule>(
+/// As `raw::make`.
+#[inline]
+pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
     future: F,
-    scheduler: &Arc<S>,
-    id: TaskId,
     at: &'static Location<'static>,
-) -> (Scheduled, Task<F::Output>) {
+) -> (Fresh<S>, Task<F::Output>) {
     // SAFETY: the same contract.
-    let (task, header) = unsafe { raw::spawn_unchecked(future, scheduler, id, at) };
+    let (fresh, header) = unsafe { raw::make(future, at) };
     let handle = Task {
         // SAFETY: T1 made the handle's reference.
         task: std::mem::ManuallyDrop::new(unsafe { Counted::from_raw(header) }),
         _output: PhantomData,
     };
-    (task, handle)
+    (fresh, handle)
 }
 
 /// A spawned task: await it for its result, [`cancel`](Self::cancel) it, or drop it to let it run on by itself.

@@ -60,7 +60,8 @@ impl<H: Host> Main<H> {
         // SAFETY: the right to poll only ever passes through `slot`, and `turn` takes it out on this thread only, so the
         // future is polled and dropped here; `bomb` sees to it that the task is complete before `F`'s lifetime can end;
         // the handle stays in this function.
-        let (task, handle) = unsafe { join::spawn_unchecked(future, &main, id, at) };
+        let (fresh, handle) = unsafe { join::make_unchecked(future, at) };
+        let task = fresh.launch(&main, id);
         let task_ref = handle.as_ref();
         match admit(task) {
             Ok(task) => {

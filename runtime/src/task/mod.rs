@@ -24,9 +24,10 @@ mod waker;
 
 pub use crate::id::TaskId;
 pub use cell::Place;
-pub(crate) use join::spawn;
+pub(crate) use join::make;
 pub use join::{Panic, Task, TaskError, TaskRef};
 pub(crate) use main::{Host, Main};
+pub(crate) use raw::Fresh;
 pub use raw::{Scheduled, Turn};
 pub(crate) use registry::{Registry, Roster};
 pub(crate) use run::{current_task, drop_quietly};

@@ -13,6 +13,7 @@ use super::{Schedule, TaskId, TaskRef};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -50,7 +51,7 @@ pub enum Turn {
 #[must_use = "a scheduled task that is not run is lost"]
 pub struct Scheduled(NonNull<Header>);
 
-// SAFETY: the futures behind it are `Send`, or their scheduler hands them to one thread only (`spawn_unchecked`'s contract);
+// SAFETY: the futures behind it are `Send`, or their scheduler hands them to one thread only (`make`'s contract);
 // the header is made of atomics, constants and slots guarded by the state word.
 unsafe impl Send for Scheduled {}
 
@@ -97,7 +98,7 @@ impl Scheduled {
 
     /// Writes where the registry keeps the task. Only before it is published to any other thread.
     pub(super) fn set_place(&mut self, place: super::Place) {
-        // SAFETY: freshly spawned (the callers are in `registry.rs`, between `spawn_unchecked` and the first queue): the
+        // SAFETY: freshly launched (the caller is in `registry.rs`, before the first queue): the
         // handle has not been given out and nobody else has the pointer.
         unsafe { self.0.as_mut() }.place = place;
     }
@@ -109,35 +110,55 @@ impl fmt::Debug for Scheduled {
     }
 }
 
-/// Makes a task and returns the right to poll it; the handle's reference is returned as a raw pointer.
+/// A task that is made but belongs to no scheduler yet. It must be launched: nothing frees it otherwise.
+#[must_use = "a task that is not launched leaks"]
+pub(crate) struct Fresh<S> {
+    header: NonNull<Header>,
+    _scheduler: PhantomData<fn(&S)>,
+}
+
+impl<S: Schedule> Fresh<S> {
+    /// Gives the task its scheduler and its number; from here on it may run.
+    #[inline]
+    pub(crate) fn launch(mut self, scheduler: &Arc<S>, id: TaskId) -> Scheduled {
+        // SAFETY: nobody but `self` has the pointer and touches the header: the handle is still in the maker's hands.
+        let header = unsafe { self.header.as_mut() };
+        header.scheduler = Arc::as_ptr(scheduler).cast();
+        header.id = id;
+        Scheduled(self.header)
+    }
+}
+
+/// Makes a task: its memory, with the future in it. The handle's reference is returned as a raw pointer; it must not be
+/// used before the task is launched.
+///
+/// Allocated at once, so that the future is moved only here; what follows knows nothing of its type.
 ///
 /// # Safety
 ///
 /// If `F` or its output is not `Send`, the scheduler must poll, and so drop, the task on one thread only, and the handle
 /// must stay on that thread. If they are not `'static`, the task must be complete and its output taken or dropped before
 /// their lifetime ends. The scheduler must outlive the task's completion.
-pub(super) unsafe fn spawn_unchecked<F: Future, S: Schedule>(
+#[inline]
+pub(super) unsafe fn make<F: Future, S: Schedule>(
     future: F,
-    scheduler: &Arc<S>,
-    id: TaskId,
     spawned_at: &'static Location<'static>,
-) -> (Scheduled, NonNull<Header>) {
+) -> (Fresh<S>, NonNull<Header>) {
     let cell = Box::new(Cell {
-        header: Header::new(
-            vtable::<F, S>(),
-            Arc::as_ptr(scheduler).cast(),
-            id,
-            spawned_at,
-        ),
+        header: Header::new(vtable::<F, S>(), spawned_at),
         stage: UnsafeCell::new(Stage::Pending(future)),
     });
     let header = NonNull::from(Box::leak(cell)).cast::<Header>();
-    (Scheduled(header), header)
+    let fresh = Fresh {
+        header,
+        _scheduler: PhantomData,
+    };
+    (fresh, header)
 }
 
 /// The table for one future under one scheduler.
 fn vtable<F: Future, S: Schedule>() -> &'static Vtable {
-    struct Table<F, S>(std::marker::PhantomData<(F, S)>);
+    struct Table<F, S>(PhantomData<(F, S)>);
     impl<F: Future, S: Schedule> Table<F, S> {
         const VTABLE: Vtable = Vtable {
             poll: run::poll::<F, S>,
@@ -203,7 +224,7 @@ unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
 }
 
 unsafe fn dealloc<F: Future>(header: NonNull<Header>) {
-    // SAFETY: made by `Box::leak` in `spawn_unchecked`, and the last reference is the caller's.
+    // SAFETY: made by `Box::leak` in `make`, and the last reference is the caller's.
     drop(unsafe { Box::from_raw(header.cast::<Cell<F>>().as_ptr()) });
 }
 

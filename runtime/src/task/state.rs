@@ -175,7 +175,8 @@ impl State {
     #[inline]
     pub fn start_poll(&self) -> StartPoll {
         // ordering: acquire sees what T6/T7 of the last poller and every T3/T4/T5 before published; release keeps the chain.
-        let before = Snapshot(self.0.fetch_xor(SCHEDULED | RUNNING, Ordering::AcqRel));
+        // One instruction on x86, where the bit operations that return the old value are loops.
+        let before = Snapshot(self.0.fetch_sub(SCHEDULED - RUNNING, Ordering::AcqRel));
         debug_assert!(
             before.0 & LIFECYCLE == SCHEDULED,
             "T2 start_poll from {before:?}"
@@ -198,7 +199,7 @@ impl State {
     #[inline]
     pub fn end_poll(&self) -> EndPoll {
         // ordering: release publishes the future to the next poller's T2; acquire sees a T4 waker's data when requeueing.
-        let before = Snapshot(self.0.fetch_and(!RUNNING, Ordering::AcqRel));
+        let before = Snapshot(self.0.fetch_sub(RUNNING, Ordering::AcqRel));
         debug_assert!(
             before.0 & (RUNNING | COMPLETE) == RUNNING,
             "T6 end_poll from {before:?}"
