@@ -1,5 +1,5 @@
-//! Raw calls that std lacks, through rustix: non-blocking sockets in one call, reads into memory nobody has written yet,
-//! writes that never raise SIGPIPE.
+//! Raw calls that std lacks, through rustix: non-blocking sockets in one call, reads into memory nobody has written
+//! yet, writes that never raise SIGPIPE.
 //!
 //! Called by `net`. Makes system calls and nothing else: it never waits and never retries.
 
@@ -40,6 +40,19 @@ pub(crate) fn stream_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
         sockopt::set_socket_nosigpipe(&socket, true)?;
         Ok(socket)
     }
+}
+
+/// How many connections the kernel may finish before they are accepted; it caps this at its own limit (`somaxconn`).
+/// Past that it drops the handshakes, and clients try again after a second: the 128 of std are less than a burst.
+const BACKLOG: i32 = 4096;
+
+/// A non-blocking socket that listens on `addr`, even where its last connections are still closing.
+pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
+    let socket = stream_socket(addr)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, addr)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 /// Takes one connection from the queue; it is non-blocking and not inherited by child processes.
