@@ -123,6 +123,7 @@ const UNSAFE: &[&str] = &[
     "runtime/src/task/cell.rs",
     "runtime/src/task/join.rs",
     "runtime/src/task/main.rs",
+    "runtime/src/task/memory.rs",
     "runtime/src/task/raw.rs",
     "runtime/src/task/registry.rs",
     "runtime/src/task/run.rs",
