@@ -11,10 +11,11 @@
 
 use super::shared::Shared;
 use crate::blocking::StuckThread;
+use crate::clock::real_now;
 use crate::task::{TaskRef, UnhandledError};
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use loxley_sync::prim::lock::{Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How far a runtime is on its way out.
 #[derive(Debug)]
@@ -127,8 +128,8 @@ impl Shared {
 
     /// Step 6. `None` waits for ever.
     pub(crate) fn join(&self, limit: Option<Duration>) -> Unstopped {
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let left = || deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let deadline = limit.and_then(|limit| real_now().checked_add(limit));
+        let left = || deadline.map(|at| at.saturating_duration_since(real_now()));
         let workers = {
             let mut workers = self.shutdown.workers.lock();
             while *workers > 0 {

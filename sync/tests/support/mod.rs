@@ -18,7 +18,7 @@ pub struct Count(AtomicUsize);
 
 impl Count {
     pub fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -28,7 +28,7 @@ impl Wake for Count {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 
