@@ -8,21 +8,29 @@
 //! - `prim`: the shim over atomics, cells, locks and threads, in three flavours (real, loom, shuttle).
 //! - [`ambient`]: what a leaf future may know about who runs it.
 //! - [`wait`]: how a future waits: a cell for one waiter, a fair list for many.
-//! - [`Event`], [`Notify`], [`oneshot`].
+//! - [`Event`], [`Notify`], [`oneshot`]; [`Lock`], [`Semaphore`], [`BoundedSemaphore`], [`OnceCell`].
 //!
 //! Everything here is fair, free of poisoning, and safe to drop at any moment: a waiter that goes gives back what it had
 //! been granted.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(hidden)]
+pub mod prim;
+
+pub mod error;
+
 pub mod ambient;
 pub mod wait;
 
 mod event;
+mod lock;
 mod notify;
+mod once;
 pub mod oneshot;
-
-#[doc(hidden)]
-pub mod prim;
+mod semaphore;
 
 pub use event::Event;
+pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use notify::Notify;
+pub use once::OnceCell;
+pub use semaphore::{BoundedSemaphore, OwnedPermit, Permit, Semaphore};
