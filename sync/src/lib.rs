@@ -9,6 +9,7 @@
 //! - [`ambient`]: what a leaf future may know about who runs it.
 //! - [`wait`]: how a future waits: a cell for one waiter, a fair list for many.
 //! - [`Event`], [`Notify`], [`oneshot`]; [`Lock`], [`Semaphore`], [`BoundedSemaphore`], [`OnceCell`].
+//! - [`Queue`], [`LifoQueue`], [`PriorityQueue`].
 //!
 //! Everything here is fair, free of poisoning, and safe to drop at any moment: a waiter that goes gives back what it had
 //! been granted.
@@ -27,10 +28,12 @@ mod lock;
 mod notify;
 mod once;
 pub mod oneshot;
+pub mod queue;
 mod semaphore;
 
 pub use event::Event;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use notify::Notify;
 pub use once::OnceCell;
+pub use queue::{LifoQueue, PriorityQueue, Queue};
 pub use semaphore::{BoundedSemaphore, OwnedPermit, Permit, Semaphore};

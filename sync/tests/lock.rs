@@ -152,7 +152,7 @@ fn threads_exclude_each_other_and_random_droppers_lose_nothing() {
                         let mut rng = support::Rng(seed + 1);
                         let mut done = 0;
                         for _ in 0..3_000 {
-                            let polls = rng.below(3);
+                            let polls = support::patience(&mut rng);
                             let attempt = support::give_up_after(polls, lock.acquire());
                             if let Some(mut guard) = loxley_sync::wait::block_on(attempt) {
                                 let before = *guard;

@@ -171,8 +171,8 @@ fn random_droppers_lose_no_permit() {
                 scope.spawn(move || {
                     let mut rng = support::Rng(seed + 1);
                     for _ in 0..3_000 {
-                        let n = [1, 2, 3, 1][usize::from(rng.next().to_le_bytes()[7] & 3)];
-                        let polls = rng.below(3);
+                        let n = [1, 2, 3, 1][rng.quarter()];
+                        let polls = support::patience(&mut rng);
                         let attempt = support::give_up_after(polls, semaphore.acquire_many(n));
                         drop(loxley_sync::wait::block_on(attempt));
                     }
