@@ -149,3 +149,33 @@ fn last_task_done_between_look_and_sleep() {
         working.join().unwrap();
     });
 }
+
+// edges: Q6, Q10
+#[test]
+fn shutdown_leaves_a_putter_asleep() {
+    model(|| {
+        let queue = Queue::new(1);
+        queue.put_nowait(1).unwrap();
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || block_on(queue.put(2)).is_err())
+        };
+        queue.shutdown(false);
+        assert!(putting.join().unwrap());
+    });
+}
+
+// edges: Q11: one notification only
+#[test]
+fn join_misses_the_only_notification() {
+    model(|| {
+        let queue = Queue::new(0);
+        queue.put_nowait(1).unwrap();
+        let working = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.task_done().unwrap())
+        };
+        block_on(queue.join());
+        working.join().unwrap();
+    });
+}

@@ -9,6 +9,7 @@
 //! - [`ambient`]: what a leaf future may know about who runs it.
 //! - [`wait`]: how a future waits: a cell for one waiter, a fair list for many.
 //! - [`Event`], [`Notify`], [`oneshot`]; [`Lock`], [`Semaphore`], [`BoundedSemaphore`], [`OnceCell`].
+//! - [`Condition`], [`Barrier`].
 //! - [`Queue`], [`LifoQueue`], [`PriorityQueue`].
 //!
 //! Everything here is fair, free of poisoning, and safe to drop at any moment: a waiter that goes gives back what it had
@@ -23,6 +24,8 @@ pub mod error;
 pub mod ambient;
 pub mod wait;
 
+mod barrier;
+mod condition;
 mod event;
 mod lock;
 mod notify;
@@ -31,6 +34,8 @@ pub mod oneshot;
 pub mod queue;
 mod semaphore;
 
+pub use barrier::Barrier;
+pub use condition::Condition;
 pub use event::Event;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use notify::Notify;
