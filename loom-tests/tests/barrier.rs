@@ -60,3 +60,24 @@ fn abort_between_arrival_and_sleep() {
         assert_eq!(barrier.n_waiting(), 0);
     });
 }
+
+// edges: B2 against B3: who leaves after its round was over is not taken off the next one
+#[test]
+fn leaving_late_is_taken_off_the_next_round() {
+    model(|| {
+        let barrier = Arc::new(Barrier::new(2));
+        let mut cx = Context::from_waker(Waker::noop());
+        let last = {
+            let barrier = barrier.clone();
+            thread::spawn(move || {
+                let mut cx = Context::from_waker(Waker::noop());
+                pin!(barrier.wait()).poll(&mut cx).is_ready()
+            })
+        };
+        let mut leaving = Box::pin(barrier.wait());
+        let _ = leaving.as_mut().poll(&mut cx);
+        drop(leaving);
+        let _ = last.join().unwrap();
+        assert_eq!(barrier.n_waiting(), 0);
+    });
+}

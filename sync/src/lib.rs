@@ -9,7 +9,7 @@
 //! - [`ambient`]: what a leaf future may know about who runs it.
 //! - [`wait`]: how a future waits: a cell for one waiter, a fair list for many.
 //! - [`Event`], [`Notify`], [`oneshot`]; [`Lock`], [`Semaphore`], [`BoundedSemaphore`], [`OnceCell`].
-//! - [`Condition`], [`Barrier`].
+//! - [`Condition`], [`Barrier`], [`RwLock`].
 //! - [`Queue`], [`LifoQueue`], [`PriorityQueue`].
 //!
 //! Everything here is fair, free of poisoning, and safe to drop at any moment: a waiter that goes gives back what it had
@@ -32,6 +32,7 @@ mod notify;
 mod once;
 pub mod oneshot;
 pub mod queue;
+mod rwlock;
 mod semaphore;
 
 pub use barrier::Barrier;
@@ -41,4 +42,5 @@ pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use notify::Notify;
 pub use once::OnceCell;
 pub use queue::{LifoQueue, PriorityQueue, Queue};
+pub use rwlock::{ReadGuard, RwLock, UpgradableGuard, WriteGuard};
 pub use semaphore::{BoundedSemaphore, OwnedPermit, Permit, Semaphore};
