@@ -11,6 +11,7 @@
 //! - [`Event`], [`Notify`], [`oneshot`]; [`Lock`], [`Semaphore`], [`BoundedSemaphore`], [`OnceCell`].
 //! - [`Condition`], [`Barrier`], [`RwLock`].
 //! - [`Queue`], [`LifoQueue`], [`PriorityQueue`].
+//! - [`broadcast`] and [`watch`] channels; `stream` (feature `stream`, on by default): their items as streams.
 //!
 //! Everything here is fair, free of poisoning, and safe to drop at any moment: a waiter that goes gives back what it had
 //! been granted.
@@ -25,6 +26,7 @@ pub mod ambient;
 pub mod wait;
 
 mod barrier;
+mod channels;
 mod condition;
 mod event;
 mod lock;
@@ -34,8 +36,11 @@ pub mod oneshot;
 pub mod queue;
 mod rwlock;
 mod semaphore;
+#[cfg(feature = "stream")]
+pub mod stream;
 
 pub use barrier::Barrier;
+pub use channels::{broadcast, watch};
 pub use condition::Condition;
 pub use event::Event;
 pub use lock::{Lock, LockGuard, OwnedLockGuard};
