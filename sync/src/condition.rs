@@ -1,4 +1,4 @@
-//! [`Condition`]: waiting, while a [`Lock`] is held, for another holder to change something.
+//! [`Condition`]: waiting, while a lock is held, for another holder to change something.
 //!
 //! A waiter enlists first and releases the lock second, so that whoever takes the lock after it finds it in the list. It
 //! owes its notification until it holds the lock again: dropped before that, it notifies somebody else.
@@ -21,7 +21,7 @@ use std::panic::Location;
 use std::pin::pin;
 use std::task::Poll;
 
-/// Lets the holders of a [`Lock`] wait for each other.
+/// Lets the holders of a [`Lock`](crate::Lock) wait for each other.
 ///
 /// Waiting takes the guard and gives one back: that the lock is held is checked by the compiler. Several conditions may
 /// share one lock, since the guard says which it is.
