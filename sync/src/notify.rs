@@ -115,7 +115,14 @@ impl Notify {
     /// waiter. If a notification is stored the call completes without waiting. Dropping loses the place in the queue.
     #[track_caller]
     pub fn notified(&self) -> impl Future<Output = ()> + '_ {
-        let at = Location::caller();
+        self.notified_at(Location::caller())
+    }
+
+    /// [`notified`](Self::notified) on behalf of who called at `at`.
+    pub(crate) fn notified_at(
+        &self,
+        at: &'static Location<'static>,
+    ) -> impl Future<Output = ()> + '_ {
         let word = self.waiters.shared();
         // ordering: acquire, so that the round does not come from before what the caller has seen.
         let since = round(word.0.load(Ordering::Acquire));

@@ -4,7 +4,7 @@
 //! A leaf that finds the budget spent wakes itself and returns `Pending`; the task goes to the back of its queue.
 
 use super::RECORD;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -93,4 +93,24 @@ pub fn poll_budgeted<T>(
         }
         outcome
     })
+}
+
+/// Tries an operation once, under the budget: what it gave, or `None` if it has to wait. A try that fails costs nothing.
+pub async fn attempt<T>(operation: impl FnOnce() -> Option<T>) -> Option<T> {
+    let mut operation = Some(operation);
+    poll_fn(move |cx| {
+        if !has_budget_remaining() {
+            return poll_budget(cx).map(|()| None);
+        }
+        let done = operation.take().and_then(|operation| operation());
+        if done.is_some() {
+            let spent = poll_budget(cx);
+            debug_assert!(
+                spent.is_ready(),
+                "an operation does not spend the task's budget"
+            );
+        }
+        Poll::Ready(done)
+    })
+    .await
 }

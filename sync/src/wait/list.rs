@@ -49,7 +49,7 @@
 )]
 
 use super::WakeBatch;
-use crate::ambient::{WaitKind, has_budget_remaining, poll_budgeted, wait_reason};
+use crate::ambient::{WaitKind, attempt, poll_budgeted, wait_reason};
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
@@ -234,19 +234,11 @@ impl<P: Protocol> WaitList<P> {
         &self,
         kind: WaitKind,
         at: &'static Location<'static>,
-        mut fast: impl FnMut() -> Option<R>,
+        fast: impl FnOnce() -> Option<R>,
         enter: impl FnOnce(&mut Locked<'_, P>) -> Entry<R, P::Note>,
     ) -> Waited<R, P::Note> {
-        let first =
-            poll_fn(
-                |cx| match poll_budgeted(cx, |_| fast().map_or(Poll::Pending, Poll::Ready)) {
-                    Poll::Ready(done) => Poll::Ready(Some(done)),
-                    Poll::Pending if has_budget_remaining() => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                },
-            );
-        // The waiter is made only now: the fast path does not pay for it.
-        if let Some(done) = first.await {
+        // The waiter is made only after it: the fast path does not pay for it.
+        if let Some(done) = attempt(fast).await {
             return Waited::Done(done);
         }
         let mut waiter = pin!(Waiter::new(self));
