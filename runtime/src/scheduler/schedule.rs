@@ -11,9 +11,11 @@
 use super::core::Core;
 use super::shared::Shared;
 use crate::current;
-use crate::task::{Place, Reporter, Schedule, Scheduled, Task, TaskId, TaskRef, refuse};
+use crate::task::{
+    Place, Reporter, Schedule, Scheduled, Task, TaskId, TaskRef, drop_quietly, refuse,
+};
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 impl Schedule for Shared {
@@ -184,7 +186,11 @@ impl Shared {
             handle.set_name(name);
         }
         if let Some(hook) = &self.config.on_task_spawn {
-            hook(&handle.as_ref());
+            let task = handle.as_ref();
+            // A panic in it has been reported by the panic hook: the task is there and must run, whatever the hook says.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&task))) {
+                drop_quietly(payload);
+            }
         }
         let mut task = Some(task);
         let joined = current::with_core(self, |core| {

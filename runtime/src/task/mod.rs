@@ -14,6 +14,7 @@ mod cancel;
 mod cell;
 mod join;
 mod main;
+mod nesting;
 mod raw;
 mod registry;
 mod run;

@@ -9,7 +9,7 @@ use super::cell::{Cell, Header, Stage};
 use super::run;
 use super::state::Wake;
 use super::unhandled::UnhandledError;
-use super::{Schedule, TaskId, TaskRef};
+use super::{Schedule, TaskId, TaskRef, nesting};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::fmt;
 use std::future::Future;
@@ -184,6 +184,40 @@ unsafe fn take_output<F: Future>(header: NonNull<Header>, to: *mut ()) {
 }
 
 unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the table belongs to this task, so the cell is of this type.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    if !std::mem::needs_drop::<F::Output>() || !has_output(&cell.stage) {
+        // SAFETY: the same contract.
+        return unsafe { drop_stage::<F>(header) };
+    }
+    // The output may hold the handle of a finished task, whose output holds the next one, and so on.
+    // SAFETY: the caller's reference keeps the task alive.
+    let Some(nested) = nesting::descend(|| unsafe { TaskRef::retained(header) }) else {
+        return;
+    };
+    // SAFETY: the same contract.
+    unsafe { drop_stage::<F>(header) };
+    while let Some(task) = nested.next_aside() {
+        let deeper = task.as_ptr();
+        // SAFETY: the vtable of a living task.
+        let drop_output = unsafe { deeper.as_ref() }.vtable.drop_output;
+        // SAFETY: the output passed on to the list with the task, and comes off it once.
+        unsafe { drop_output(deeper) };
+    }
+}
+
+/// Whether the output is still there. The caller owns it.
+fn has_output<F: Future>(stage: &UnsafeCell<Stage<F>>) -> bool {
+    stage.with(|stage| {
+        // SAFETY: nobody else touches a complete task's stage but the owner of the output, who is the caller.
+        matches!(unsafe { &*stage }, Stage::Done(Ok(_)))
+    })
+}
+
+/// # Safety
+///
+/// As `drop_output`.
+unsafe fn drop_stage<F: Future>(header: NonNull<Header>) {
     // SAFETY: the table belongs to this task, so the cell is of this type.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     let stage = cell.stage.with_mut(|stage| {
