@@ -8,7 +8,7 @@
 use super::cell::{Cell, Header, Stage};
 use super::run;
 use super::state::Wake;
-use super::unhandled::UnhandledError;
+use super::unhandled::{Reporter, UnhandledError};
 use super::{Schedule, TaskId, TaskRef, nesting};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::fmt;
@@ -28,6 +28,8 @@ pub(crate) struct Vtable {
     pub(super) take_output: unsafe fn(NonNull<Header>, *mut ()),
     /// Drops the output if it is still there. The caller owns the output by `state.rs`.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
+    /// The handler of the task's runtime. The task is not complete.
+    pub(super) reporter: unsafe fn(NonNull<Header>) -> Reporter,
     /// Frees the cell. The caller held the last reference.
     pub(super) dealloc: unsafe fn(NonNull<Header>),
 }
@@ -144,6 +146,7 @@ fn vtable<F: Future, S: Schedule>() -> &'static Vtable {
             schedule: schedule::<S>,
             take_output: take_output::<F>,
             drop_output: drop_output::<F>,
+            reporter: reporter::<S>,
             dealloc: dealloc::<F>,
         };
     }
@@ -167,6 +170,11 @@ unsafe fn schedule<S: Schedule>(header: NonNull<Header>) {
     // SAFETY: the right is moved on, once.
     let task = unsafe { Scheduled::from_raw(header) };
     scheduler.schedule(task);
+}
+
+unsafe fn reporter<S: Schedule>(header: NonNull<Header>) -> Reporter {
+    // SAFETY: the table belongs to this task, which is not complete by the contract.
+    unsafe { scheduler::<S>(header.as_ref()) }.reporter()
 }
 
 unsafe fn take_output<F: Future>(header: NonNull<Header>, to: *mut ()) {
@@ -228,8 +236,9 @@ unsafe fn drop_stage<F: Future>(header: NonNull<Header>) {
         Stage::Done(Err(super::Failure::Panicked(panic))) => panic.reporter(),
         _ => None,
     };
-    let cause = run::drop_outcome(stage);
-    if let (Some(reporter), Some(cause)) = (reporter, cause) {
+    if let Some(cause) = run::drop_outcome(stage) {
+        // The task's own runtime may be gone: its handler is known to a panic, else that of the task that drops it is told.
+        let reporter = reporter.or_else(run::current_reporter).unwrap_or_default();
         // SAFETY: the caller's reference keeps the task alive.
         let task = unsafe { TaskRef::retained(header) };
         reporter.report(&UnhandledError::new(task, cause));
