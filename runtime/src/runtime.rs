@@ -360,7 +360,7 @@ impl EnterGuard<'_> {
     fn new(shared: &Arc<Shared>) -> Self {
         let shard = shared.timers().foreign_shard();
         Self {
-            _outer: current::enter(shared.clone(), shard, current::polls()),
+            _outer: current::enter(shared.clone(), shard),
             _handle: PhantomData,
         }
     }

@@ -3,7 +3,8 @@
 //! 1. `begin_shutdown` raises a flag and unparks every worker.
 //! 2. Each worker closes its own roster, on the thread that would spawn through it, so no spawn slips by; the first one
 //!    closes the foreign roster too, under its lock. From here on a spawn is refused: its future is dropped at once.
-//! 3. Each worker asks every task of its shard to stop (T10). A task's next turn drops its future, without another poll.
+//! 3. Each worker asks every task of its shard to stop (T10). A task's next turn drops its future, without another poll. A
+//!    worker that runs dry asks the tasks of all shards once: another may be stuck in a poll and never get to its own.
 //! 4. Workers run what is queued until every roster is closed and the registry is empty. A task that a foreign thread has
 //!    just woken is in the registry, so nobody leaves before it has arrived in the injector.
 //! 5. The last worker to go shuts the driver (R6) and closes the timers: whoever waits for them elsewhere is woken.
@@ -83,10 +84,13 @@ impl Shared {
         self.shutdown.open_rosters.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Step 2 for the foreign roster. Its tasks.
+    /// Step 2 for the foreign roster. Its tasks, for the first who comes.
     pub(super) fn close_foreign(&self) -> Vec<TaskRef> {
         let tasks = {
             let mut foreign = self.foreign.lock();
+            if foreign.roster.is_closed() {
+                return Vec::new();
+            }
             self.registry.close(&mut foreign.roster);
             self.registry.tasks_of(&foreign.roster)
         };

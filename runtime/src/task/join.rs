@@ -444,6 +444,16 @@ impl Panic {
     }
 }
 
+impl Drop for Panic {
+    /// A payload whose own drop panics is the last thing that should end whoever handles an error.
+    fn drop(&mut self) {
+        let payload = self.payload.lock().take();
+        if let Some(payload) = payload {
+            super::drop_quietly(payload);
+        }
+    }
+}
+
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Panic").field(&self.message).finish()

@@ -9,7 +9,7 @@
 use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
-use super::unhandled::{Cause, UnhandledError};
+use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, panic_message, waker};
 use loxley_sync::ambient;
 use loxley_sync::prim::cell::UnsafeCell;
@@ -31,6 +31,15 @@ pub(crate) fn current_task() -> Option<TaskRef> {
     let header = CURRENT.try_with(StdCell::get).ok().flatten()?;
     // SAFETY: `Entered` removes the pointer before the poller gives up *running*, so the task is alive.
     Some(unsafe { TaskRef::retained(header) })
+}
+
+/// The handler of the runtime whose task is being polled on this thread.
+pub(super) fn current_reporter() -> Option<Reporter> {
+    let header = CURRENT.try_with(StdCell::get).ok().flatten()?;
+    // SAFETY: as in `current_task`.
+    let reporter = unsafe { header.as_ref() }.vtable.reporter;
+    // SAFETY: the table belongs to this task, which is being polled and so not complete.
+    Some(unsafe { reporter(header) })
 }
 
 /// The ambient of one poll: the current task and a fresh record for the leaves; dropped, the outer ones are back.
