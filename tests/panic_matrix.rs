@@ -175,7 +175,7 @@ impl Cell {
                 self.handle,
                 HandleGoes::BeforeFirstPoll | HandleGoes::WhileIdle
             );
-        !(never_idle && idle_needed) && !waker_without_handle
+        !(waker_without_handle || never_idle && idle_needed)
     }
 
     fn run(self, flavour: Flavour, runtime: &Runtime, reports: &Reports) -> Seen {

@@ -69,7 +69,6 @@ impl Runtime {
     }
 
     /// Every knob there is.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -322,10 +321,6 @@ impl Handle {
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         self.0.tasks()
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
     }
 }
 

@@ -238,7 +238,9 @@ pub fn assert_workers_alive(runtime: &Runtime, workers: usize) {
     let tasks: Vec<_> = (0..workers)
         .map(|_| {
             let meeting = meeting.clone();
-            handle.create_task(async move { drop(meeting.wait()) })
+            handle.create_task(async move {
+                let _ = meeting.wait();
+            })
         })
         .collect();
     runtime.block_on(async {

@@ -219,10 +219,6 @@ impl<T> Task<T> {
 
     /// The same task without its output.
     #[must_use]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "asyncio has no word for it; a conversion by reference"
-    )]
     pub fn as_ref(&self) -> TaskRef {
         TaskRef((*self.task).clone())
     }

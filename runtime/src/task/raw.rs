@@ -186,14 +186,17 @@ fn vtable<F: Future, S: Schedule>() -> &'static Vtable {
 ///
 /// `S` must be the task's scheduler type, and the task must not complete while the returned value is used, unless the user
 /// made itself an owner by cloning the `Arc`.
-pub(super) unsafe fn scheduler<S: Schedule>(header: &Header) -> ManuallyDrop<Arc<S>> {
+#[inline]
+pub(super) unsafe fn scheduler<S: Schedule>(header: NonNull<Header>) -> ManuallyDrop<Arc<S>> {
+    // SAFETY: a task that is not complete is alive.
+    let scheduler = unsafe { header.as_ref() }.scheduler.cast::<S>();
     // SAFETY: the pointer came from `Arc::as_ptr` and that count is still held by the runtime; `ManuallyDrop` takes none.
-    ManuallyDrop::new(unsafe { Arc::from_raw(header.scheduler.cast::<S>()) })
+    ManuallyDrop::new(unsafe { Arc::from_raw(scheduler) })
 }
 
 unsafe fn schedule<S: Schedule>(header: NonNull<Header>) {
     // SAFETY: the right to poll is ours, so the task is alive and not complete.
-    let scheduler = unsafe { scheduler::<S>(header.as_ref()) };
+    let scheduler = unsafe { scheduler::<S>(header) };
     // SAFETY: the right is moved on, once.
     let task = unsafe { Scheduled::from_raw(header) };
     scheduler.schedule(task);
@@ -201,7 +204,7 @@ unsafe fn schedule<S: Schedule>(header: NonNull<Header>) {
 
 unsafe fn reporter<S: Schedule>(header: NonNull<Header>) -> Reporter {
     // SAFETY: the table belongs to this task, which is not complete by the contract.
-    unsafe { scheduler::<S>(header.as_ref()) }.reporter()
+    unsafe { scheduler::<S>(header) }.reporter()
 }
 
 unsafe fn take_output<F: Future>(header: NonNull<Header>, to: *mut ()) {

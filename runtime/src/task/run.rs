@@ -16,6 +16,7 @@ use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
 use std::cell::Cell as StdCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -201,7 +202,7 @@ unsafe fn finish<F: Future, S: Schedule>(
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     // SAFETY: the task is not complete, and the caller's thread keeps the scheduler alive beyond that.
-    let scheduler = unsafe { raw::scheduler::<S>(&cell.header) };
+    let scheduler = unsafe { raw::scheduler::<S>(header) };
     if let Err(Failure::Panicked(panic)) = &mut outcome {
         // Whoever drops it unseen may be a handle that outlives the runtime, so it takes its reporter along.
         panic.set_reporter(scheduler.reporter());
@@ -276,8 +277,8 @@ pub(super) fn drop_outcome<F: Future>(stage: Stage<F>) -> Option<Cause> {
 /// Drops a panic's payload, whose own drop may panic.
 pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // A payload whose drop panics with a payload whose drop panics is not worth a third try.
-        std::mem::forget(second);
+        // A payload whose drop panics with a payload whose drop panics is not worth a third try: it leaks.
+        let _ = ManuallyDrop::new(second);
     }
 }
 
@@ -289,7 +290,7 @@ unsafe fn report<S: Schedule>(header: NonNull<Header>, cause: Cause) {
     // SAFETY: alive by the contract.
     let task = unsafe { TaskRef::retained(header) };
     // SAFETY: not complete by the contract.
-    let reporter = unsafe { raw::scheduler::<S>(header.as_ref()) }.reporter();
+    let reporter = unsafe { raw::scheduler::<S>(header) }.reporter();
     reporter.report(&UnhandledError::new(task, cause));
 }
 
