@@ -163,7 +163,7 @@ fn split(raw: &str, inside: &mut Inside) -> (String, String) {
                 }
             }
             Inside::Text(None) if first == '\\' => {
-                step += rest[1..].chars().next().map_or(0, char::len_utf8)
+                step += rest[1..].chars().next().map_or(0, char::len_utf8);
             }
             Inside::Text(hashes) => {
                 let closing = format!("\"{}", "#".repeat(hashes.unwrap_or(0)));
