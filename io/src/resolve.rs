@@ -1,10 +1,12 @@
 //! From what a user writes to socket addresses.
 //!
-//! Called by `net`. Numeric addresses are answered at once. Names are looked up by the system's resolver.
+//! Called by `net`. Numeric addresses are answered at once. Names are looked up by the system's resolver, never on a worker.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use loxley_runtime::{Handle, to_thread};
 
 /// What can be connected or bound to: socket addresses, `(host, port)`, `"host:port"`.
 ///
@@ -32,26 +34,42 @@ pub enum Target {
 
 /// The addresses that `target` stands for, in the resolver's order.
 ///
-/// Numeric addresses are answered at once. **Currently** a name is looked up on the calling thread, which blocks its
-/// worker for as long as the system's resolver takes; give addresses where that matters.
+/// Numeric addresses are answered at once. Names are looked up by the system's resolver (`getaddrinfo`) on a thread of the
+/// runtime's blocking pool.
 ///
 /// # Errors
 ///
-/// If the target cannot be understood, or the name cannot be resolved or stands for nothing.
+/// If the target cannot be understood, the name cannot be resolved or stands for nothing, or a name is looked up outside
+/// every runtime.
+///
+/// # Panics
+///
+/// If a name is looked up after the runtime's shutdown has begun.
+///
+/// # Cancel safety
+///
+/// Nothing is lost; a look-up that has begun runs to its end unobserved.
+///
+/// **Differs from asyncio**: in place of `loop.getaddrinfo`, for addresses to connect or bind to.
 pub async fn lookup_host(target: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    resolve(target.target()?)
-}
-
-fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
-    let (name, port) = match target {
+    let (name, port) = match target.target()? {
         Target::Addrs(addrs) => return Ok(addrs),
         Target::Name(name, port) => (name, port),
     };
-    let addrs: Vec<_> = std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port))?.collect();
+    Handle::try_current().map_err(io::Error::other)?;
+    to_thread(move || look_up(&name, port)).await
+}
+
+/// Asks the system's resolver, which blocks.
+fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let failed = |error: &dyn fmt::Display| format!("cannot look up {name}: {error}");
+    let addrs: Vec<_> = std::net::ToSocketAddrs::to_socket_addrs(&(name, port))
+        .map_err(|error| io::Error::new(error.kind(), failed(&error)))?
+        .collect();
     if addrs.is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
-            format!("{name} has no address"),
+            failed(&"it has no address"),
         ));
     }
     Ok(addrs)

@@ -42,6 +42,19 @@ pub(crate) fn stream_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
     }
 }
 
+/// How many connections the kernel may finish before they are accepted; it caps this at its own limit (`somaxconn`). Past
+/// that it drops the handshakes, and clients try again after a second: the 128 of std are less than a burst.
+const BACKLOG: i32 = 4096;
+
+/// A non-blocking socket that listens on `addr`, even where its last connections are still closing.
+pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
+    let socket = stream_socket(addr)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, addr)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
 /// Takes one connection from the queue; it is non-blocking and not inherited by child processes.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     #[cfg(not(target_vendor = "apple"))]

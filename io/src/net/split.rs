@@ -37,6 +37,10 @@ impl OwnedReadHalf {
     /// # Errors
     ///
     /// If the halves are of two streams; both are given back.
+    ///
+    /// # Panics
+    ///
+    /// Never: two halves of one stream are its only owners.
     pub fn reunite(self, other: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
         if !Arc::ptr_eq(&self.0, &other.stream) {
             return Err(ReuniteError(self, other));

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 
 use loxley_runtime::lowlevel::{Attempt, Direction, Interest};
+use loxley_runtime::{Sleep, sleep};
 
 use super::TcpStream;
 use super::accept::{AcceptPause, AcceptVerdict, is_of_one_connection};
@@ -46,8 +47,8 @@ impl TcpListener {
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {
-            match net::TcpListener::bind(addr) {
-                Ok(listener) => return Self::from_std(listener),
+            match sys::listener(&addr) {
+                Ok(listener) => return Self::from_nonblocking(listener.into()),
                 Err(error) => errors.push(naming("bind", addr, error)),
             }
         }
@@ -61,6 +62,10 @@ impl TcpListener {
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
     pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        Self::from_nonblocking(listener)
+    }
+
+    fn from_nonblocking(listener: net::TcpListener) -> io::Result<Self> {
         Ok(Self {
             socket: Registered::new(listener, Interest::Read)?,
         })
@@ -102,10 +107,12 @@ impl TcpListener {
     }
 
     /// Connections one after the other, with a pause where the system is short of descriptors or memory.
+    #[must_use]
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming {
             listener: self,
             pause: AcceptPause::new(),
+            pausing: None,
         }
     }
 
@@ -164,4 +171,67 @@ impl fmt::Debug for TcpListener {
 pub struct Incoming<'a> {
     listener: &'a TcpListener,
     pause: AcceptPause,
+    pausing: Option<Sleep>,
+}
+
+impl Incoming<'_> {
+    /// Waits for the next connection.
+    ///
+    /// Where the system is short of descriptors or memory, the first error of a series is returned, so that it can be
+    /// reported; the calls after it pause (5 ms at first, doubling up to one second) and try again until a connection can
+    /// be had. [`is_pausing`](Self::is_pausing) tells such an error from one that will not pass.
+    ///
+    /// # Errors
+    ///
+    /// The first shortage of a series; that the runtime has shut down; that the listener is broken.
+    ///
+    /// # Cancel safety
+    ///
+    /// A connection is either returned or still queued, and a pause goes on with the next call.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(listener: loxley_io::TcpListener) -> std::io::Result<()> {
+    /// let mut incoming = listener.incoming();
+    /// loop {
+    ///     match incoming.next().await {
+    ///         Ok((stream, peer)) => drop((stream, peer)),
+    ///         Err(error) if incoming.is_pausing() => drop(error), // report it and go on
+    ///         Err(error) => return Err(error),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            if let Some(sleep) = &mut self.pausing {
+                sleep.await;
+                self.pausing = None;
+            }
+            let error = match self.listener.accept().await {
+                Ok(connection) => {
+                    self.pause.accepted();
+                    return Ok(connection);
+                }
+                Err(error) => error,
+            };
+            match self.pause.judge(&error) {
+                AcceptVerdict::Next => {}
+                AcceptVerdict::Pause { delay, first } => {
+                    self.pausing = Some(sleep(delay));
+                    if first {
+                        return Err(error);
+                    }
+                }
+                AcceptVerdict::Fail => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the last error was a shortage that the next call sits out.
+    #[must_use]
+    pub fn is_pausing(&self) -> bool {
+        self.pausing.is_some()
+    }
 }

@@ -36,7 +36,7 @@ impl Alarm {
     pub(super) fn fired(&mut self) {}
 }
 
-/// mio reports no urgent data here.
+/// mio reports no urgent data here: a peer that sends some may stall reads of its own connection until it sends again.
 pub(super) fn with_urgent(interest: Interest) -> Interest {
     interest
 }
