@@ -20,6 +20,9 @@ pub use loxley_runtime::lowlevel;
 #[cfg(feature = "macros")]
 pub use loxley_macros::{main, test};
 
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub use loxley_io::http;
 #[cfg(feature = "net")]
 pub use loxley_io::net;
 #[cfg(feature = "net")]

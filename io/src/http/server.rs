@@ -1,0 +1,452 @@
+//! A server: its knobs, its accept loop, its end.
+//!
+//! Called by the user. Connections run in tasks of their own (`connection.rs`); a [`Server`] that ends, whichever way,
+//! leaves none behind.
+//!
+//! ```text
+//!   serving ── signal, handle ──► finishing ── all gone ──────────────────────► Ok(Drained { dropped: 0 })
+//!      │                            ▲   └───── shutdown_timeout ──► cutting ──► Ok(Drained { dropped: n })
+//!      └── the listener is broken ──┘                                              (or the listener's error)
+//! ```
+
+use std::fmt;
+use std::future::{Future, IntoFuture, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::server::conn::auto;
+use loxley_runtime::{create_task, timeout};
+use loxley_sync::prim::Arc;
+
+use super::connection::{self, OnError, Open, Shared};
+use super::{Executor, HttpService, IntoService, ServeError, Timer};
+use crate::net::Incoming;
+use crate::resolve::ToSocketAddrs;
+use crate::{TcpListener, TcpStream};
+
+/// As in nginx and Go's examples: longer than any honest peer needs, short enough to give the descriptor back.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What supervisors usually grant is longer.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a server waits for connections that it has cut off: each needs one more turn to be dropped, and has it unless
+/// a handler blocks its worker.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a silent HTTP/2 peer is asked whether it is still there, and how long it has to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Serves HTTP/1.1 and HTTP/2 on `addr`, with one task per connection.
+///
+/// `service` is hyper's ([`service_fn`](super::service_fn)) or tower's (an axum `Router`). Awaiting the result binds and
+/// serves for ever; set it up before with the methods of [`Serve`], or [`bind`](Serve::bind) first to learn the address.
+///
+/// HTTP/2 is spoken with peers that begin with its preface ("prior knowledge"): there is no TLS here to negotiate it.
+///
+/// # Panics
+///
+/// Awaiting it outside a runtime.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the listener and cuts the connections off.
+///
+/// # Examples
+///
+/// ```no_run
+/// # #[cfg(any())]
+/// #[loxley::main]
+/// async fn main() -> std::io::Result<()> {
+///     let router = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+///     loxley::http::serve("127.0.0.1:8080", router).await?;
+///     Ok(())
+/// }
+/// ```
+pub fn serve<A, S, M>(addr: A, service: S) -> Serve<S::Service>
+where
+    A: ToSocketAddrs + Send + 'static,
+    S: IntoService<M>,
+{
+    Serve::new(
+        Box::pin(async move { TcpListener::bind(addr).await }),
+        service.into_service(),
+    )
+}
+
+/// [`serve`] on a listener that is there already: inherited, or bound with options of its own.
+pub fn serve_on<S, M>(listener: TcpListener, service: S) -> Serve<S::Service>
+where
+    S: IntoService<M>,
+{
+    Serve::new(
+        Box::pin(async move { Ok(listener) }),
+        service.into_service(),
+    )
+}
+
+/// A server that is being set up: see [`serve`].
+#[must_use = "a server does nothing unless it is awaited"]
+pub struct Serve<S> {
+    listener: BoxFuture<io::Result<TcpListener>>,
+    service: S,
+    signal: BoxFuture<()>,
+    header_read_timeout: Option<Duration>,
+    shutdown_timeout: Duration,
+    max_connections: usize,
+    keep_alive: bool,
+    half_close: bool,
+    peer_in_requests: bool,
+    on_error: Option<OnError>,
+}
+
+impl<S> Serve<S> {
+    fn new(listener: BoxFuture<io::Result<TcpListener>>, service: S) -> Self {
+        Self {
+            listener,
+            service,
+            signal: Box::pin(pending()),
+            header_read_timeout: Some(HEADER_READ_TIMEOUT),
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
+            max_connections: usize::MAX,
+            keep_alive: true,
+            half_close: false,
+            peer_in_requests: false,
+            on_error: None,
+        }
+    }
+
+    /// Ends the server in good order once `signal` is ready: it stops accepting, answers the requests that have begun,
+    /// closes what idles, and waits for all connections, at most [`shutdown_timeout`](Self::shutdown_timeout).
+    ///
+    /// Connections that the system has completed and nobody has accepted yet are reset.
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.signal = Box::pin(signal);
+        self
+    }
+
+    /// How long connections may take to finish once the server ends; what is left then is dropped and counted in
+    /// [`Drained`]. Default: 10 seconds.
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.shutdown_timeout = limit;
+        self
+    }
+
+    /// How long a peer may take to send the head of a request, counted from connecting, and on HTTP/1 also from the answer
+    /// to its last request: idle connections are closed after it too. `None` waits for ever, and lets anybody keep as
+    /// many connections as there are descriptors ("slow loris"). Default: 30 seconds.
+    pub fn header_read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.header_read_timeout = limit.into();
+        self
+    }
+
+    /// How many connections are open at once; more wait in the system's queue. Default: no limit but that on descriptors,
+    /// at which accepting pauses and recovers by itself.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is zero.
+    #[track_caller]
+    pub fn max_connections(mut self, count: usize) -> Self {
+        assert!(
+            count > 0,
+            "a server without connections serves nobody: give `max_connections` at least 1"
+        );
+        self.max_connections = count;
+        self
+    }
+
+    /// Whether HTTP/1 connections serve more than one request. Default: yes.
+    pub fn keep_alive(mut self, keep: bool) -> Self {
+        self.keep_alive = keep;
+        self
+    }
+
+    /// Whether an HTTP/1 peer that has ended its sending half still gets its answer. If not, the end of the peer's half is
+    /// taken for its leaving, and a handler that still waits is dropped. Default: no.
+    pub fn half_close(mut self, allow: bool) -> Self {
+        self.half_close = allow;
+        self
+    }
+
+    /// Gives each request the peer's address, as [`Peer`](super::Peer) in its extensions. Costs an allocation per request.
+    pub fn peer_in_requests(mut self) -> Self {
+        self.peer_in_requests = true;
+        self
+    }
+
+    /// Calls `handler` for what goes wrong without ending the server. Without one, failures of the service and shortages
+    /// of descriptors go to the runtime's unhandled-error handler, and peers that go away to nobody.
+    ///
+    /// A panic in the service is not among these: it ends its connection (on HTTP/2 its stream) and goes to the runtime's
+    /// handler like that of any task.
+    pub fn on_error(mut self, handler: impl Fn(&ServeError) + Send + Sync + 'static) -> Self {
+        self.on_error = Some(Box::new(handler));
+        self
+    }
+
+    fn protocol(&self) -> auto::Builder<Executor> {
+        let mut protocol = auto::Builder::new(Executor);
+        protocol
+            .http1()
+            .timer(Timer)
+            .header_read_timeout(self.header_read_timeout)
+            .keep_alive(self.keep_alive)
+            .half_close(self.half_close)
+            .pipeline_flush(true);
+        protocol
+            .http2()
+            .timer(Timer)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        protocol
+    }
+}
+
+impl<S: HttpService> Serve<S> {
+    /// Binds and listens, so that the address is known. Connections are accepted once the [`Server`] is awaited.
+    ///
+    /// # Errors
+    ///
+    /// If no address can be bound, naming each.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing stays bound.
+    pub async fn bind(self) -> io::Result<Server> {
+        let protocol = self.protocol();
+        let listener = self.listener.await?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(
+            protocol,
+            self.header_read_timeout,
+            self.peer_in_requests,
+            self.on_error,
+        ));
+        let running = Running {
+            listener,
+            service: self.service,
+            signal: self.signal,
+            max_connections: self.max_connections,
+            shutdown_timeout: self.shutdown_timeout,
+            shared: LastOrder(shared.clone()),
+        };
+        Ok(Server {
+            addr,
+            shared,
+            running: Box::pin(running.run()),
+        })
+    }
+}
+
+impl<S: HttpService> IntoFuture for Serve<S> {
+    type Output = io::Result<Drained>;
+    type IntoFuture = BoxFuture<io::Result<Drained>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.bind().await?.await })
+    }
+}
+
+impl<S> fmt::Debug for Serve<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve")
+            .field("header_read_timeout", &self.header_read_timeout)
+            .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("max_connections", &self.max_connections)
+            .field("keep_alive", &self.keep_alive)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that listens; await it to serve. See [`serve`].
+///
+/// It ends with what it left behind when its signal came or its handle said so, with an error if its listener broke, and
+/// else never.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the listener and cuts its connections off.
+#[must_use = "a server accepts nothing unless it is awaited"]
+pub struct Server {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    running: BoxFuture<io::Result<Drained>>,
+}
+
+impl Server {
+    /// The address that is listened on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What ends the server from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(self.shared.clone())
+    }
+}
+
+impl Future for Server {
+    type Output = io::Result<Drained>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.running.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", &self.addr)
+            .field("connections", &self.shared.open())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends a [`Server`] from elsewhere, and counts its connections.
+#[derive(Clone)]
+pub struct ServerHandle(Arc<Shared>);
+
+impl ServerHandle {
+    /// Ends the server in good order, as [`with_graceful_shutdown`](Serve::with_graceful_shutdown) says. Who awaits the
+    /// server sees it done.
+    pub fn shutdown(&self) {
+        self.0.stop.set();
+    }
+
+    /// How many connections there are. A snapshot.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.open()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle")
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server that ended in good order left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Connections that did not finish in time and were dropped.
+    pub dropped: usize,
+}
+
+impl fmt::Display for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.dropped {
+            0 => f.write_str("every connection finished"),
+            1 => f.write_str("1 connection did not finish and was dropped"),
+            n => write!(f, "{n} connections did not finish and were dropped"),
+        }
+    }
+}
+
+/// Gives the last orders when the server goes, so that no connection outlives it.
+struct LastOrder(Arc<Shared>);
+
+impl Drop for LastOrder {
+    fn drop(&mut self) {
+        self.0.finish.set();
+        self.0.cut.set();
+    }
+}
+
+/// Everything the loop owns. The order of its fields is that of their end: nobody is accepted who would be cut off.
+struct Running<S> {
+    listener: TcpListener,
+    service: S,
+    signal: BoxFuture<()>,
+    max_connections: usize,
+    shutdown_timeout: Duration,
+    shared: LastOrder,
+}
+
+impl<S: HttpService> Running<S> {
+    async fn run(mut self) -> io::Result<Drained> {
+        let ended = self.accept().await;
+        let Self {
+            listener,
+            shutdown_timeout,
+            shared: last_order,
+            ..
+        } = self;
+        drop(listener);
+        let shared = &last_order.0;
+        shared.finish.set();
+        let mut dropped = 0;
+        if timeout(shutdown_timeout, shared.at_most(0)).await.is_err() {
+            dropped = shared.open();
+            shared.cut.set();
+            // Whoever is left after that blocks a worker, which the runtime reports when it ends.
+            let _ = timeout(CUT_TIMEOUT, shared.at_most(0)).await;
+        }
+        ended.map(|()| Drained { dropped })
+    }
+
+    /// Accepts until it is told to stop, or the listener breaks.
+    async fn accept(&mut self) -> io::Result<()> {
+        let shared = &self.shared.0;
+        let mut told = pin!(shared.stop.wait());
+        let mut incoming = self.listener.incoming();
+        loop {
+            let next = next(shared, &mut incoming, self.max_connections);
+            let mut next = pin!(next);
+            let accepted = poll_fn(|cx| {
+                if self.signal.as_mut().poll(cx).is_ready() || told.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                next.as_mut().poll(cx).map(Some)
+            });
+            match accepted.await {
+                None => return Ok(()),
+                Some(Ok((stream, peer))) => {
+                    // Refused only for a connection that is gone already.
+                    let _ = stream.set_nodelay(true);
+                    let open = Open::new(shared.clone());
+                    let service = self.service.clone();
+                    drop(create_task(connection::run(open, stream, peer, service)));
+                }
+                Some(Err(NotAccepted::ForNow(error))) => shared.report(&ServeError::Accept(error)),
+                Some(Err(NotAccepted::Broken(error))) => return Err(error),
+            }
+        }
+    }
+}
+
+enum NotAccepted {
+    /// Of a shortage that passes.
+    ForNow(io::Error),
+    /// Of the listener itself.
+    Broken(io::Error),
+}
+
+/// The next connection, as soon as there is room for it.
+async fn next(
+    shared: &Shared,
+    incoming: &mut Incoming<'_>,
+    max_connections: usize,
+) -> Result<(TcpStream, SocketAddr), NotAccepted> {
+    shared.at_most(max_connections - 1).await;
+    match incoming.next().await {
+        Ok(connection) => Ok(connection),
+        Err(error) if incoming.is_pausing() => Err(NotAccepted::ForNow(error)),
+        Err(error) => Err(NotAccepted::Broken(error)),
+    }
+}
