@@ -44,6 +44,7 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 
 /// Whether a leaf may still complete an operation in this poll.
 #[must_use]
+#[inline]
 pub fn has_budget_remaining() -> bool {
     RECORD.with(|record| record.budget.get().0 != Some(0))
 }
@@ -96,6 +97,7 @@ pub fn poll_budgeted<T>(
 }
 
 /// Tries an operation once, under the budget: what it gave, or `None` if it has to wait. A try that fails costs nothing.
+#[inline]
 pub async fn attempt<T>(operation: impl FnOnce() -> Option<T>) -> Option<T> {
     let mut operation = Some(operation);
     poll_fn(move |cx| {

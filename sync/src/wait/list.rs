@@ -203,17 +203,6 @@ impl<P: Protocol> WaitList<P> {
         &self.shared
     }
 
-    /// What is shared without the mutex, when nobody shares it.
-    #[inline]
-    pub fn shared_mut(&mut self) -> &mut P {
-        &mut self.shared
-    }
-
-    /// What is shared without the mutex, taken out.
-    pub fn into_shared(self) -> P {
-        self.shared
-    }
-
     /// Takes the mutex.
     #[inline]
     pub fn lock(&self) -> Locked<'_, P> {
@@ -230,6 +219,7 @@ impl<P: Protocol> WaitList<P> {
     /// # Cancel safety
     ///
     /// Dropped before `enter`: nothing happened. While waiting: [`Protocol::left`]. With a grant: [`Protocol::give_back`].
+    #[inline]
     pub async fn wait<R>(
         &self,
         kind: WaitKind,
