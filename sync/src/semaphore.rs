@@ -137,14 +137,19 @@ impl Semaphore {
         taken.then(|| Permit { semaphore: self, n })
     }
 
-    /// [`acquire_many`](Self::acquire_many) with a permit that owns a reference to the semaphore.
+    /// [`acquire`](Self::acquire) with a permit that owns a reference to the semaphore.
+    #[track_caller]
+    pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedPermit> {
+        self.acquire_many_owned(1)
+    }
+
+    /// [`acquire_many`](Self::acquire_many) with permits that own a reference to the semaphore.
     ///
     /// # Panics
     ///
     /// If `n` is more than the semaphore can ever hold.
     #[track_caller]
-    #[inline]
-    pub fn acquire_owned(self: Arc<Self>, n: usize) -> impl Future<Output = OwnedPermit> {
+    pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> impl Future<Output = OwnedPermit> {
         let at = Location::caller();
         self.check(n);
         async move {
@@ -153,9 +158,15 @@ impl Semaphore {
         }
     }
 
+    /// Takes a permit that owns a reference to the semaphore, if one is there and nobody waits.
+    #[must_use]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Option<OwnedPermit> {
+        self.try_acquire_many_owned(1)
+    }
+
     /// Takes `n` permits that own a reference to the semaphore, if they are there and nobody waits.
     #[must_use]
-    pub fn try_acquire_owned(self: Arc<Self>, n: usize) -> Option<OwnedPermit> {
+    pub fn try_acquire_many_owned(self: Arc<Self>, n: usize) -> Option<OwnedPermit> {
         let taken = self.waiters.shared().try_take(n);
         taken.then(|| OwnedPermit { semaphore: self, n })
     }
