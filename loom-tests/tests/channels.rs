@@ -12,11 +12,12 @@ fn broadcast_between_look_and_sleep() {
         let sending = thread::spawn(move || {
             sender.send(1).unwrap();
             sender.send(2).unwrap();
+            sender
         });
         assert_eq!(block_on(receiver.recv()), Ok(1));
         assert_eq!(block_on(receiver.recv()), Ok(2));
+        drop(sending.join().unwrap());
         assert_eq!(block_on(receiver.recv()), Err(broadcast::RecvError::Closed));
-        sending.join().unwrap();
     });
 }
 
@@ -51,10 +52,11 @@ fn change_between_look_and_sleep() {
         let sending = thread::spawn(move || {
             sender.send(1).unwrap();
             sender.send(2).unwrap();
+            sender
         });
         let last = block_on(receiver.wait_for(|value| *value == 2)).map(|value| *value);
         assert_eq!(last, Ok(2));
+        drop(sending.join().unwrap());
         assert!(block_on(receiver.changed()).is_err());
-        sending.join().unwrap();
     });
 }

@@ -91,6 +91,38 @@ fn dropped_upgrade_keeps_the_lock() {
     });
 }
 
+// edges: G3, G5: a writer that waits for the upgradable reader
+#[test]
+fn upgrade_and_writer_wait_for_each_other() {
+    model(|| {
+        let lock = Arc::new(RwLock::new(0));
+        let reader = lock.try_upgradable_read().unwrap();
+        let writing = {
+            let lock = lock.clone();
+            thread::spawn(move || *block_on(lock.write()) += 1)
+        };
+        *block_on(reader.upgrade()) += 1;
+        writing.join().unwrap();
+        assert_eq!(lock.try_write().map(|guard| *guard), Some(2));
+    });
+}
+
+// edges: G6, G4: readers who wait are let in by a downgrade
+#[test]
+fn downgrade_leaves_a_reader_asleep() {
+    model(|| {
+        let lock = Arc::new(RwLock::new(0));
+        let guard = lock.try_write().unwrap();
+        let reading = {
+            let lock = lock.clone();
+            thread::spawn(move || *block_on(lock.read()))
+        };
+        let own = guard.downgrade();
+        assert_eq!(reading.join().unwrap(), 0);
+        drop(own);
+    });
+}
+
 // edges: G6
 #[test]
 fn downgrade_lets_a_writer_in_between() {

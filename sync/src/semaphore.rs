@@ -97,6 +97,7 @@ impl Semaphore {
     /// A future dropped while it waits leaves the queue; a permit it was granted already goes to the next. If a permit is
     /// there the call completes without waiting.
     #[track_caller]
+    #[inline]
     pub fn acquire(&self) -> impl Future<Output = Permit<'_>> {
         self.acquire_many(1)
     }
@@ -111,6 +112,7 @@ impl Semaphore {
     ///
     /// As [`acquire`](Self::acquire).
     #[track_caller]
+    #[inline]
     pub fn acquire_many(&self, n: usize) -> impl Future<Output = Permit<'_>> {
         let at = Location::caller();
         self.check(n);
@@ -135,13 +137,19 @@ impl Semaphore {
         taken.then(|| Permit { semaphore: self, n })
     }
 
-    /// [`acquire_many`](Self::acquire_many) with a permit that owns a reference to the semaphore.
+    /// [`acquire`](Self::acquire) with a permit that owns a reference to the semaphore.
+    #[track_caller]
+    pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedPermit> {
+        self.acquire_many_owned(1)
+    }
+
+    /// [`acquire_many`](Self::acquire_many) with permits that own a reference to the semaphore.
     ///
     /// # Panics
     ///
     /// If `n` is more than the semaphore can ever hold.
     #[track_caller]
-    pub fn acquire_owned(self: Arc<Self>, n: usize) -> impl Future<Output = OwnedPermit> {
+    pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> impl Future<Output = OwnedPermit> {
         let at = Location::caller();
         self.check(n);
         async move {
@@ -150,9 +158,15 @@ impl Semaphore {
         }
     }
 
+    /// Takes a permit that owns a reference to the semaphore, if one is there and nobody waits.
+    #[must_use]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Option<OwnedPermit> {
+        self.try_acquire_many_owned(1)
+    }
+
     /// Takes `n` permits that own a reference to the semaphore, if they are there and nobody waits.
     #[must_use]
-    pub fn try_acquire_owned(self: Arc<Self>, n: usize) -> Option<OwnedPermit> {
+    pub fn try_acquire_many_owned(self: Arc<Self>, n: usize) -> Option<OwnedPermit> {
         let taken = self.waiters.shared().try_take(n);
         taken.then(|| OwnedPermit { semaphore: self, n })
     }
@@ -206,6 +220,7 @@ impl Semaphore {
     }
 
     #[track_caller]
+    #[inline]
     fn check(&self, n: usize) {
         assert!(
             n <= self.waiters.shared().bound,
@@ -213,6 +228,7 @@ impl Semaphore {
         );
     }
 
+    #[inline]
     async fn acquire_at(&self, n: usize, at: &'static Location<'static>) {
         let word = self.waiters.shared();
         let fast = || word.try_take(n).then_some(());
@@ -251,6 +267,7 @@ impl BoundedSemaphore {
     ///
     /// As [`Semaphore::acquire`].
     #[track_caller]
+    #[inline]
     pub fn acquire(&self) -> impl Future<Output = Permit<'_>> {
         self.inner.acquire()
     }
@@ -265,6 +282,7 @@ impl BoundedSemaphore {
     ///
     /// As [`Semaphore::acquire`].
     #[track_caller]
+    #[inline]
     pub fn acquire_many(&self, n: usize) -> impl Future<Output = Permit<'_>> {
         self.inner.acquire_many(n)
     }
@@ -341,6 +359,7 @@ impl Word {
             .is_ok_and(enough)
     }
 
+    #[inline]
     fn release(list: &WaitList<Self>, n: usize) -> Result<(), ReleaseError> {
         let this = list.shared();
         // ordering: relaxed, a first guess for the exchange.
@@ -457,6 +476,7 @@ impl OwnedPermit {
 }
 
 /// What goes back by itself never overflows: a bounded semaphore that was released by hand meanwhile stays at its bound.
+#[inline]
 fn give_back(semaphore: &Semaphore, n: usize) {
     if n > 0 {
         let _ = Word::release(&semaphore.waiters, n);

@@ -142,3 +142,64 @@ fn leaves_that_wait_cost_no_budget() {
     assert_eq!(reason.kind, ambient::WaitKind::Event);
     assert_eq!(reason.at.map(std::panic::Location::file), Some(file!()));
 }
+
+/// A protocol whose every hook panics: the list must stay whole.
+mod angry_protocol {
+    use loxley_sync::ambient::WaitKind;
+    use loxley_sync::wait::{Entry, Protocol, WaitList};
+    use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+    struct Angry;
+
+    impl Protocol for Angry {
+        type State = ();
+        type Note = u8;
+
+        fn emptied(&self) {
+            panic!("emptied");
+        }
+
+        fn leaving((): &mut (), note: &mut u8) {
+            assert!(*note != 2, "leaving");
+        }
+
+        fn left(_: &WaitList<Self>, _: u8) {
+            panic!("left");
+        }
+
+        fn give_back(_: &WaitList<Self>, _: u8) {
+            panic!("give_back");
+        }
+    }
+
+    #[test]
+    fn a_protocol_that_panics_everywhere_does_not_break_the_links() {
+        let list = &WaitList::new(Angry, ());
+        let enlist = |note| {
+            let at = Location::caller();
+            super::support::hand(async move {
+                let waited = list.wait::<()>(WaitKind::Lock, at, || None, |_| Entry::Wait(note));
+                drop(waited.await);
+            })
+            .pending()
+        };
+        let quietly = |f: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(f)).is_err();
+        let mut waiters: Vec<_> = (0..5).map(|note| Some(enlist(note))).collect();
+        assert!(quietly(&mut || drop(waiters[2].take())));
+        assert!(quietly(&mut || drop(waiters[0].take())));
+        assert_eq!(list.lock().waiters(), 3);
+        assert!(quietly(&mut || drop(
+            list.lock().grant_front(|_| panic!("edit"))
+        )));
+        assert!(quietly(&mut || list
+            .lock()
+            .grant_while(|_, (), _| panic!("pick"))));
+        assert_eq!(list.lock().waiters(), 3);
+        drop(list.lock().grant_front(|_| {}));
+        assert!(quietly(&mut || drop(waiters[1].take())));
+        assert!(quietly(&mut || drop(waiters[4].take())));
+        assert!(quietly(&mut || drop(list.lock().grant_front(|_| {}))));
+        waiters[3].as_mut().unwrap().ready();
+        assert_eq!(list.lock().waiters(), 0);
+    }
+}

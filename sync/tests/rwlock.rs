@@ -107,6 +107,27 @@ fn an_upgrade_goes_before_those_who_wait_for_it() {
 }
 
 #[test]
+fn an_upgrade_does_not_wait_for_a_writer_who_waits_for_it() {
+    let lock = RwLock::new(0);
+    let upgradable = lock.try_upgradable_read().unwrap();
+    let mut writer = hand(lock.write()).pending();
+    let guard = hand(upgradable.upgrade()).ready();
+    writer.still_pending();
+    drop(guard);
+    drop(writer.ready());
+}
+
+#[test]
+fn a_downgrade_lets_waiting_readers_in() {
+    let lock = RwLock::new(0);
+    let guard = lock.try_write().unwrap();
+    let mut reader = hand(lock.read()).pending();
+    let own = guard.downgrade();
+    assert_eq!(reader.woken(), 1);
+    drop((own, reader.ready()));
+}
+
+#[test]
 fn a_dropped_upgrade_gives_its_share_back_granted_or_not() {
     for granted in [false, true] {
         let lock = RwLock::new(0);

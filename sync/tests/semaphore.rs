@@ -154,10 +154,10 @@ fn releasing_beyond_all_bounds_panics() {
 #[test]
 fn owned_permits_outlive_the_borrow() {
     let semaphore = Arc::new(Semaphore::new(2));
-    let two = hand(semaphore.clone().acquire_owned(2)).ready();
-    assert!(semaphore.clone().try_acquire_owned(1).is_none());
+    let two = hand(semaphore.clone().acquire_many_owned(2)).ready();
+    assert!(semaphore.clone().try_acquire_owned().is_none());
     std::thread::spawn(move || drop(two)).join().unwrap();
-    semaphore.clone().try_acquire_owned(1).unwrap().forget();
+    semaphore.clone().try_acquire_owned().unwrap().forget();
     assert_eq!(semaphore.available_permits(), 1);
 }
 
