@@ -70,7 +70,15 @@ impl Park {
 
     /// P1 to P2 or P4: sleeps until unparked, until something happens that this thread watches, or a little less.
     /// True if a token was taken.
-    pub(super) fn park(&self, shared: &Shared, timer_shard: usize, batch: &mut WakeBatch) -> bool {
+    ///
+    /// Deadlines before `not_before` are watched for at that time.
+    pub(super) fn park(
+        &self,
+        shared: &Shared,
+        timer_shard: usize,
+        not_before: u64,
+        batch: &mut WakeBatch,
+    ) -> bool {
         match shared.driver.try_lock() {
             Some(mut driver) => {
                 if !self.settle_down(IN_DRIVER) {
@@ -79,7 +87,13 @@ impl Park {
                 let timers = &shared.timers;
                 let own = timers.next_deadline_of(timer_shard);
                 let foreign = timers.next_deadline_of(timers.foreign_shard());
-                let wait = wait_until(shared, own.into_iter().chain(foreign).min());
+                let wait = wait_until(
+                    shared,
+                    own.into_iter()
+                        .chain(foreign)
+                        .min()
+                        .map(|at| at.max(not_before)),
+                );
                 shared.set_driver_attended(true);
                 let turn = driver.turn(wait, batch);
                 shared.set_driver_attended(false);
@@ -95,6 +109,7 @@ impl Park {
                 match shared.timers.next_deadline_of(timer_shard) {
                     None => thread::park(),
                     Some(deadline) => {
+                        let deadline = deadline.max(not_before);
                         let now = shared.timers.clock().now_ns();
                         if deadline > now {
                             thread::park_timeout(Duration::from_nanos(deadline - now));
