@@ -135,7 +135,7 @@ impl Idle {
     }
 
     /// Claims a sleeper even though somebody searches: for what searching does not find.
-    pub(crate) fn claim_any(&self) -> Option<usize> {
+    pub fn claim_any(&self) -> Option<usize> {
         self.claim_slow(true)
     }
 
@@ -166,12 +166,12 @@ impl Idle {
     }
 
     /// How many workers sleep.
-    pub(crate) fn asleep(&self) -> usize {
+    pub fn asleep(&self) -> usize {
         self.load().1
     }
 
     /// Whether every worker sleeps.
-    pub(crate) fn all_asleep(&self) -> bool {
+    pub fn all_asleep(&self) -> bool {
         self.asleep() == self.workers
     }
 }
