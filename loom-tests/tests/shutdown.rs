@@ -28,6 +28,8 @@ struct House {
     driver: Mutex<Driver>,
     handle: DriverHandle,
     shutdown: Shutdown,
+    /// Whether a worker with nothing to do asks the others' tasks too. One more sweep, and minutes more for some models.
+    asks_for_others: bool,
     /// How often the world was closed.
     closed: Drops,
 }
@@ -80,6 +82,10 @@ impl Schedule for House {
 
 impl House {
     fn new(workers: usize) -> (StdArc<Self>, Vec<Seat>) {
+        Self::with(workers, true)
+    }
+
+    fn with(workers: usize, asks_for_others: bool) -> (StdArc<Self>, Vec<Seat>) {
         let (driver, handle) = Driver::new(4).expect("a model has descriptors");
         let (registry, mut rosters) = Registry::new(workers + 1);
         let foreign = rosters.pop().expect("one more than workers");
@@ -94,6 +100,7 @@ impl House {
             driver: Mutex::new(driver),
             handle,
             shutdown: Shutdown::new(workers),
+            asks_for_others,
             closed: Drops::new(),
         };
         let seats = locals.into_iter().zip(rosters).enumerate();
@@ -233,19 +240,33 @@ impl House {
         });
         self.shutdown.roster_closed();
         stop(mine.expect("a worker"));
-        if worker == 0 {
-            let foreign = {
-                let mut foreign = self.foreign.lock();
-                self.registry.close(&mut foreign);
-                self.registry.tasks_of(&foreign)
-            };
-            self.shutdown.roster_closed();
-            stop(foreign);
-        }
+        stop(self.close_foreign());
+        let mut idle_before = !self.asks_for_others;
         while !self.is_drained() {
-            self.turn(worker, |house| house.rest_while_draining(worker));
+            self.turn(worker, |house| {
+                if std::mem::replace(&mut idle_before, true) {
+                    house.rest_while_draining(worker);
+                } else {
+                    // On behalf of a worker that is stuck in a poll.
+                    stop(house.registry.tasks());
+                }
+            });
         }
         self.unpark_all();
+    }
+
+    /// Step 2 for the foreign roster. Its tasks, for the first who comes.
+    fn close_foreign(&self) -> Vec<TaskRef> {
+        let tasks = {
+            let mut foreign = self.foreign.lock();
+            if foreign.is_closed() {
+                return Vec::new();
+            }
+            self.registry.close(&mut foreign);
+            self.registry.tasks_of(&foreign)
+        };
+        self.shutdown.roster_closed();
+        tasks
     }
 
     fn rest_while_draining(&self, worker: usize) {
@@ -395,7 +416,7 @@ fn foreign_wake_in_flight_while_the_only_worker_drains() {
 fn foreign_wake_in_flight_while_two_workers_drain() {
     model_bounded(2, || {
         let drops = Drops::new();
-        let (house, seats) = House::new(2);
+        let (house, seats) = House::with(2, false);
         let (future, shown) = Until::new(|| false);
         let (task, handle) = house.task_of(future.counted(&drops));
         let task = house
@@ -438,7 +459,7 @@ fn spawn_from_outside_while_the_foreign_roster_closes() {
 fn spawn_from_outside_while_two_workers_drain() {
     model_bounded(2, || {
         let drops = Drops::new();
-        let (house, seats) = House::new(2);
+        let (house, seats) = House::with(2, false);
         let workers: Vec<_> = seats
             .into_iter()
             .map(|seat| house.start(seat, true))
