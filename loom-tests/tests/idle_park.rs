@@ -113,17 +113,19 @@ impl Worker {
         world
             .idle
             .fall_asleep(self.index, std::mem::take(&mut self.searching));
-        if !self.has_work() {
+        let sees_work = self.has_work();
+        if !sees_work {
             let mut batch = WakeBatch::new();
             let in_driver = |driver: &mut Driver| driver.turn(Wait::Forever, &mut batch);
             let park = &world.parks[self.index];
             let (_, turn) = park.park_where_free(&world.driver, in_driver, on_thread);
             turn.map(|turn| turn.expect("a model's driver waits"));
-        } else {
-            // There may be work that only the one who is searching now may take: a model must let it.
-            spin_loop();
         }
-        self.searching = world.idle.wake_oneself(self.index) == Woken::Claimed;
+        let woken = world.idle.wake_oneself(self.index);
+        if sees_work && woken == Woken::ByItself {
+            world.idle.search_anyway();
+        }
+        self.searching = sees_work || woken == Woken::Claimed;
     }
 
     /// The look after SleepFence.

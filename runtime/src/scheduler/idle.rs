@@ -85,6 +85,13 @@ impl Idle {
         true
     }
 
+    /// I1 without its bound, for a worker that has just seen work: refused, it would only look again, and again, until
+    /// those who search have been given a processor.
+    pub fn search_anyway(&self) {
+        // ordering: relaxed, see the module's Ordering section.
+        self.word.fetch_add(SEARCHING, Ordering::Relaxed);
+    }
+
     /// I2: true if this was the last searcher, who wakes another one.
     #[must_use]
     pub fn found_work(&self) -> bool {

@@ -257,14 +257,18 @@ impl Worker<'_> {
         };
         shared.idle.fall_asleep(self.index, was_searching);
         // The look after SleepFence.
-        if !shared.has_work_for(self.index) && !self.must_stop() {
+        let sees_work = shared.has_work_for(self.index);
+        if !sees_work && !self.must_stop() {
             self.park();
         }
         let woken = shared.idle.wake_oneself(self.index);
+        if sees_work && woken == Woken::ByItself {
+            shared.idle.search_anyway();
+        }
         let has_more = {
             let mut core = self.core();
             core.parking = false;
-            core.searching = woken == Woken::Claimed;
+            core.searching = sees_work || woken == Woken::Claimed;
             !core.local.is_empty()
         };
         shared.monitor.worker_woke();
