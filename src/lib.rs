@@ -10,8 +10,8 @@ pub use loxley_runtime::{
     to_thread, yield_now,
 };
 pub use loxley_sync::{
-    Barrier, BoundedSemaphore, CancelledError, Condition, Event, LifoQueue, Lock, LockGuard, Notify,
-    OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue, ReadGuard, RwLock,
+    Barrier, BoundedSemaphore, CancelledError, Condition, Event, LifoQueue, Lock, LockGuard,
+    Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue, ReadGuard, RwLock,
     Semaphore, UpgradableGuard, WriteGuard, broadcast, oneshot, queue, watch,
 };
 

@@ -36,8 +36,8 @@ use crate::clock::real_now;
 use crate::task::Scheduled;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering, fence};
 use loxley_sync::prim::lock::Mutex;
+use loxley_sync::prim::thread::{self, JoinHandle};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the workers are looked at: a poll is seen to be stuck after at most two ticks, so a task behind it starts on
@@ -62,10 +62,16 @@ const BACKLOG: usize = 4;
 pub(super) struct Monitor {
     started: AtomicBool,
     slow: AtomicBool,
-    asleep: AtomicBool,
-    stopping: AtomicBool,
+    doze: Doze,
     timers_late: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Whether the monitor sleeps deeply, and whether it must end: the module's last section. Models drive it as the monitor does.
+#[derive(Debug)]
+pub struct Doze {
+    asleep: AtomicBool,
+    stopping: AtomicBool,
 }
 
 /// What was seen of one worker.
@@ -82,8 +88,7 @@ impl Monitor {
         Self {
             started: AtomicBool::new(false),
             slow: AtomicBool::new(true),
-            asleep: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            doze: Doze::new(),
             timers_late: AtomicBool::new(false),
             thread: Mutex::new(None),
         }
@@ -126,14 +131,11 @@ impl Monitor {
             return;
         }
         let watched = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("loxley-monitor".to_owned())
-            .spawn(move || watch(&watched));
-        match thread {
+        match thread::spawn_named("loxley-monitor".to_owned(), None, move || watch(&watched)) {
             Ok(thread) => {
                 *self.thread.lock() = Some(thread);
-                // ordering: relaxed; `stop` may have come before the thread was there to be unparked.
-                if self.stopping.load(Ordering::Relaxed) {
+                // `stop` may have come before the thread was there to be unparked.
+                if self.doze.is_stopping() {
                     self.unpark();
                 }
             }
@@ -167,18 +169,14 @@ impl Monitor {
     /// A worker has left the list of sleepers.
     #[inline]
     pub(super) fn worker_woke(&self) {
-        // ordering: pairs with the fence in `rest`; see the module's last section.
-        fence(Ordering::SeqCst);
-        // ordering: relaxed, the fence orders it.
-        if self.asleep.load(Ordering::Relaxed) {
+        if self.doze.must_be_told() {
             self.unpark();
         }
     }
 
     #[cold]
     fn unpark(&self) {
-        // ordering: relaxed, the unpark that follows synchronises.
-        self.asleep.store(false, Ordering::Relaxed);
+        self.doze.end();
         if let Some(thread) = &*self.thread.lock() {
             thread.thread().unpark();
         }
@@ -192,8 +190,7 @@ impl Monitor {
 
     /// The runtime shuts down.
     pub(super) fn stop(&self) {
-        // ordering: relaxed, the unpark that follows synchronises.
-        self.stopping.store(true, Ordering::Relaxed);
+        self.doze.stop();
         self.unpark();
     }
 
@@ -205,22 +202,63 @@ impl Monitor {
             let _ = thread.join();
         }
     }
+}
 
-    /// All workers sleep: so does the monitor.
-    fn rest(&self, shared: &Shared) {
+impl Doze {
+    /// Awake, and to stay.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "one is made on purpose")]
+    pub fn new() -> Self {
+        Self {
+            asleep: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// The monitor found all workers asleep: so does it sleep, until one has woken or it is to end.
+    pub fn rest(&self, all_asleep: impl Fn() -> bool) {
         // ordering: relaxed, the fence orders it.
         self.asleep.store(true, Ordering::Relaxed);
-        // ordering: pairs with the fence in `worker_woke`; see the module's last section.
+        // ordering: pairs with the fence in `must_be_told`; see the module's last section.
         fence(Ordering::SeqCst);
-        // ordering: relaxed, both: the fence and the park's token order them.
-        while self.asleep.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed) {
-            if !shared.idle.all_asleep() {
+        // ordering: relaxed, the fence and the park's token order it.
+        while self.asleep.load(Ordering::Relaxed) && !self.is_stopping() {
+            if !all_asleep() {
                 // ordering: relaxed, a worker that still sees it raised unparks in vain.
                 self.asleep.store(false, Ordering::Relaxed);
                 return;
             }
-            std::thread::park();
+            thread::park();
         }
+    }
+
+    /// A worker has left the list of sleepers: whether it must [`end`](Self::end) the monitor's sleep and unpark it.
+    #[inline]
+    #[must_use]
+    pub fn must_be_told(&self) -> bool {
+        // ordering: pairs with the fence in `rest`; see the module's last section.
+        fence(Ordering::SeqCst);
+        // ordering: relaxed, the fence orders it.
+        self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// The sleep is over; the caller unparks the monitor.
+    pub fn end(&self) {
+        // ordering: relaxed, the unpark that follows synchronises.
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// The monitor is to end; the caller goes on to [`end`](Self::end) its sleep.
+    pub fn stop(&self) {
+        // ordering: relaxed, the unpark that follows synchronises.
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the monitor is to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        // ordering: relaxed, the park's token orders it.
+        self.stopping.load(Ordering::Relaxed)
     }
 }
 
@@ -236,14 +274,13 @@ fn watch(shared: &Shared) {
         shared.remotes.len()
     ];
     let mut fast_left = 0;
-    // ordering: relaxed, the park's token orders it.
-    while !monitor.stopping.load(Ordering::Relaxed) {
+    while !monitor.doze.is_stopping() {
         // ordering: relaxed; see *Changing gear*.
         let slow = monitor.slow.load(Ordering::Relaxed);
         if slow && shared.idle.all_asleep() {
-            monitor.rest(shared);
+            monitor.doze.rest(|| shared.idle.all_asleep());
         }
-        std::thread::park_timeout(if slow { SLOW_TICK } else { TICK });
+        thread::park_timeout(if slow { SLOW_TICK } else { TICK });
         let helped = look(shared, &mut seen);
         // ordering: relaxed, as above; it may have changed while this thread was parked.
         if monitor.slow.load(Ordering::Relaxed) {
@@ -256,7 +293,7 @@ fn watch(shared: &Shared) {
         } else {
             // ordering: relaxed; see *Changing gear*.
             monitor.slow.store(true, Ordering::Relaxed);
-            std::thread::park_timeout(TICK);
+            thread::park_timeout(TICK);
             if shared.has_something_to_take() {
                 // ordering: as above.
                 monitor.slow.store(false, Ordering::Relaxed);

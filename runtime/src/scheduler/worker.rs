@@ -12,6 +12,7 @@ use crate::driver::Wait;
 use crate::task::{Scheduled, Turn};
 use loxley_sync::prim::Backoff;
 use loxley_sync::prim::atomic::Ordering;
+use loxley_sync::prim::thread::{self, JoinHandle};
 use loxley_sync::wait::WakeBatch;
 use std::cell::RefMut;
 use std::io;
@@ -37,19 +38,16 @@ pub(crate) fn start(
     config: Config,
     pool: Pool,
     style: &ThreadStyle<'_>,
-) -> io::Result<(Arc<Shared>, Vec<std::thread::JoinHandle<()>>)> {
+) -> io::Result<(Arc<Shared>, Vec<JoinHandle<()>>)> {
     // All names before the first thread: the function that gives them may panic.
     let names = thread_names(config.workers, style.name)?;
     let (shared, seats) = Shared::new(config, pool)?;
     let mut threads = Vec::with_capacity(seats.len());
     let mut seats = seats.into_iter().zip(names);
     while let Some((seat, name)) = seats.next() {
-        let mut builder = std::thread::Builder::new().name(name);
-        if let Some(bytes) = style.stack_size {
-            builder = builder.stack_size(bytes);
-        }
         let worker_shared = shared.clone();
-        match builder.spawn(move || run(&worker_shared, seat)) {
+        let body = move || run(&worker_shared, seat);
+        match thread::spawn_named(name, style.stack_size, body) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 // This seat and the rest are never taken.
@@ -264,14 +262,18 @@ impl Worker<'_> {
         };
         shared.idle.fall_asleep(self.index, was_searching);
         // The look after SleepFence.
-        if !shared.has_work_for(self.index) && !self.must_stop() {
+        let sees_work = shared.has_work_for(self.index);
+        if !sees_work && !self.must_stop() {
             self.park();
         }
         let woken = shared.idle.wake_oneself(self.index);
+        if sees_work && woken == Woken::ByItself {
+            shared.idle.search_anyway();
+        }
         let has_more = {
             let mut core = self.core();
             core.parking = false;
-            core.searching = woken == Woken::Claimed;
+            core.searching = sees_work || woken == Woken::Claimed;
             !core.local.is_empty()
         };
         shared.monitor.worker_woke();
