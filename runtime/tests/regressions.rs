@@ -7,7 +7,7 @@ use loxley_runtime::{Handle, Runtime, Task, create_task, yield_now};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::*;
 
@@ -40,24 +40,24 @@ fn what_a_park_hook_spawns_runs_before_its_worker_sleeps() {
             let armed = Arc::new(AtomicBool::new(false));
             let spawned = Count::default();
             let ran = Count::default();
-            let handle = Arc::new(OnceLock::<Handle>::new());
+            let handle = Arc::new(Mutex::new(None::<Handle>));
             let hook = {
                 let (armed, spawned, ran) = (armed.clone(), spawned.clone(), ran.clone());
                 let handle = handle.clone();
                 move || {
                     if armed.swap(false, Ordering::AcqRel) {
                         let ran = ran.clone();
-                        let task = handle.get().unwrap().create_task(async move {
+                        let handle = handle.lock().unwrap().clone().unwrap();
+                        drop(handle.create_task(async move {
                             ran.add();
-                        });
-                        drop(task);
+                        }));
                         spawned.add();
                     }
                 }
             };
             let builder = Runtime::builder().worker_threads(workers);
             let runtime = watch.build(builder.on_thread_park(hook));
-            handle.set(runtime.handle()).unwrap();
+            *handle.lock().unwrap() = Some(runtime.handle());
             for round in 1..=50 {
                 armed.store(true, Ordering::Release);
                 // One task, so that a worker wakes and goes to sleep again.
@@ -65,6 +65,8 @@ fn what_a_park_hook_spawns_runs_before_its_worker_sleeps() {
                 spin_until(|| spawned.get() == round);
                 spin_until(|| ran.get() == round);
             }
+            // The hook belongs to the runtime that the handle keeps.
+            *handle.lock().unwrap() = None;
         });
     }
 }
