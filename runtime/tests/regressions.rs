@@ -3,7 +3,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use loxley_runtime::{Handle, Runtime, Task, create_task, yield_now};
+use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, yield_now};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -231,4 +231,42 @@ fn a_long_chain_of_finished_tasks_is_dropped_without_recursion() {
         drop(head);
         assert_eq!(drops.get(), 20_000);
     });
+}
+
+/// A task that spawns another into its worker's LIFO slot and does not return before that one ran.
+async fn waits_for_its_own_child() {
+    let ran = Count::default();
+    let theirs = ran.clone();
+    drop(create_task(async move {
+        theirs.add();
+    }));
+    spin_until(|| ran.get() == 1);
+}
+
+#[test]
+fn a_poll_that_hangs_is_noticed_while_main_waits_for_a_deadline() {
+    for _ in 0..5 {
+        each(&[Flavour::Workers(2)], |runtime| {
+            runtime.block_on(async {
+                let task = create_task(waits_for_its_own_child());
+                let hour = Duration::from_secs(3600);
+                timeout(hour, task).await.unwrap().unwrap();
+            });
+        });
+    }
+}
+
+#[test]
+fn a_poll_that_hangs_is_noticed_after_main_has_gone() {
+    for _ in 0..5 {
+        each(&[Flavour::Workers(2)], |runtime| {
+            let task = runtime.block_on(async {
+                create_task(async {
+                    sleep(Duration::from_millis(1)).await;
+                    waits_for_its_own_child().await;
+                })
+            });
+            spin_until(|| task.is_finished());
+        });
+    }
 }

@@ -1,8 +1,9 @@
 //! Notices a worker that is stuck in one poll, and sees to it that the others can do without it.
 //!
-//! A thread of its own. It is started by whoever is left outside to notice that a poll might be long: a `block_on` that has
-//! waited for [`FIRST_LOOK`], a thread outside the runtime that spawns, a worker that has been busy for a while. So a runtime
-//! that runs something short and stops pays for no third thread. While any worker is awake it looks at each of
+//! A thread of its own. It is started by whoever is left outside to notice that a poll might be long: a `block_on` or a
+//! worker that has slept for [`FIRST_LOOK`], a thread outside the runtime that spawns, a worker that has been busy for a
+//! while. So a runtime that runs something short and stops pays for no third thread, and whoever sleeps while another is
+//! stuck has first seen to it that somebody watches. While any worker is awake it looks at each of
 //! them every [`TICK`]; when all sleep it sleeps too, until a worker wakes it. It never runs a task and never touches a
 //! queue; it only reads counters, sets hints and unparks.
 //!
@@ -31,8 +32,14 @@ use std::time::{Duration, Instant};
 /// an idle worker within a millisecond.
 const TICK: Duration = Duration::from_micros(400);
 
-/// A `block_on` that has waited this long has the monitor started.
-pub(super) const FIRST_LOOK: Duration = Duration::from_micros(500);
+/// A `block_on` or a worker that has slept this long has the monitor started.
+const FIRST_LOOK: Duration = Duration::from_micros(500);
+
+/// When a sleep that begins `now`, in nanoseconds of the timers' clock, has lasted that long.
+#[expect(clippy::cast_possible_truncation, reason = "half a millisecond")]
+pub(super) fn first_look(now: u64) -> u64 {
+    now + FIRST_LOOK.as_nanos() as u64
+}
 
 /// So many looks find all workers asleep before the monitor sleeps too: the first poll after that has to wake it.
 const QUIET_TICKS: u32 = 4;

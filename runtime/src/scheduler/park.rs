@@ -68,9 +68,15 @@ impl Park {
         }
     }
 
-    /// P1 to P2 or P4: sleeps until unparked, until something happens that this thread watches, or a little less.
-    /// True if a token was taken.
-    pub(super) fn park(&self, shared: &Shared, timer_shard: usize, batch: &mut WakeBatch) -> bool {
+    /// P1 to P2 or P4: sleeps until unparked, until something happens that this thread watches, until `limit` in nanoseconds
+    /// of the timers' clock, or a little less. True if a token was taken.
+    pub(super) fn park(
+        &self,
+        shared: &Shared,
+        timer_shard: usize,
+        limit: Option<u64>,
+        batch: &mut WakeBatch,
+    ) -> bool {
         match shared.driver.try_lock() {
             Some(mut driver) => {
                 if !self.settle_down(IN_DRIVER) {
@@ -79,7 +85,7 @@ impl Park {
                 let timers = &shared.timers;
                 let own = timers.next_deadline_of(timer_shard);
                 let foreign = timers.next_deadline_of(timers.foreign_shard());
-                let wait = wait_until(shared, own.into_iter().chain(foreign).min());
+                let wait = wait_until(shared, own.into_iter().chain(foreign).chain(limit).min());
                 shared.set_driver_attended(true);
                 let turn = driver.turn(wait, batch);
                 shared.set_driver_attended(false);
@@ -92,7 +98,8 @@ impl Park {
                 if !self.settle_down(ON_THREAD) {
                     return true;
                 }
-                match shared.timers.next_deadline_of(timer_shard) {
+                let own = shared.timers.next_deadline_of(timer_shard);
+                match own.into_iter().chain(limit).min() {
                     None => thread::park(),
                     Some(deadline) => {
                         let now = shared.timers.clock().now_ns();

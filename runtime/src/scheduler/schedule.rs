@@ -189,7 +189,12 @@ impl Shared {
             self.monitor.ensure_started(self);
         }
         match admitted {
-            Ok(task) => Arc::clone(self).inject(task),
+            Ok(task) => {
+                if !current::polls() {
+                    self.monitor.ensure_started(self);
+                }
+                Arc::clone(self).inject(task);
+            }
             Err(task) => refuse(task),
         }
     }
