@@ -575,12 +575,12 @@ fn two_runtimes_share_nothing() {
             assert_eq!(two.handle().all_tasks(), [theirs.as_ref()]);
             // A task of the one, spawned from within the other, runs in its own.
             let handle = two.handle();
-            let name = one.block_on(async {
-                handle.create_task(async { thread::current().name().map(str::to_owned) })
-            });
+            let named = async { thread::current().name().map(str::to_owned) };
+            let mut spawned = None;
+            one.block_on(async { spawned = Some(handle.create_task(named)) });
             let name = two.block_on(async move {
                 until(|| handle_has_timer(&theirs)).await;
-                (name.await.unwrap(), theirs)
+                (spawned.unwrap().await.unwrap(), theirs)
             });
             if two.handle().metrics().workers.is_empty() {
                 assert_eq!(thread::current().id(), here);

@@ -207,7 +207,7 @@ fn a_stack_of_every_byte_there_is_is_refused_and_not_a_panic() {
 #[test]
 fn a_long_chain_of_finished_tasks_is_dropped_without_recursion() {
     struct Link {
-        _next: Option<Task<Link>>,
+        _next: Option<Task<Self>>,
         _token: Token,
     }
     each(&BOTH, |runtime| {
@@ -260,12 +260,14 @@ fn a_poll_that_hangs_is_noticed_while_main_waits_for_a_deadline() {
 fn a_poll_that_hangs_is_noticed_after_main_has_gone() {
     for _ in 0..5 {
         each(&[Flavour::Workers(2)], |runtime| {
-            let task = runtime.block_on(async {
-                create_task(async {
+            let mut spawned = None;
+            runtime.block_on(async {
+                spawned = Some(create_task(async {
                     sleep(Duration::from_millis(1)).await;
                     waits_for_its_own_child().await;
-                })
+                }));
             });
+            let task = spawned.unwrap();
             spin_until(|| task.is_finished());
         });
     }
