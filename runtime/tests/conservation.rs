@@ -8,6 +8,7 @@ use loxley_sync::{Event, oneshot};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use support::*;
@@ -161,6 +162,24 @@ fn storm(flavour: Flavour, seeds: std::ops::Range<u64>) {
                     })
                 })
                 .collect();
+            // Somebody looks at everything all the while.
+            let looking = Arc::new(AtomicBool::new(true));
+            let observer = {
+                let (handle, looking) = (runtime.handle(), looking.clone());
+                thread::spawn(move || {
+                    let mut seen = 0;
+                    while looking.load(Ordering::Relaxed) {
+                        for task in handle.all_tasks() {
+                            assert!(task.spawned_at().line() > 0 && !task.name().is_empty());
+                            let _ = (task.waiting_for(), task.is_runnable());
+                            seen += 1;
+                        }
+                        let _ = handle.metrics();
+                        thread::yield_now();
+                    }
+                    seen
+                })
+            };
             let roots: Vec<_> = (0..30)
                 .map(|_| program(dice.another(), 4, ledger.clone(), go.clone()))
                 .collect();
@@ -185,6 +204,8 @@ fn storm(flavour: Flavour, seeds: std::ops::Range<u64>) {
             let handle = runtime.handle();
             let report = runtime.shutdown_timeout(Duration::from_secs(15));
             assert!(report.is_clean(), "seed {seed}: {report}");
+            looking.store(false, Ordering::Relaxed);
+            let _seen: usize = observer.join().unwrap();
             let Ledger { made, dropped, .. } = &ledger;
             assert_eq!(made.get(), dropped.get(), "seed {seed}: futures");
             assert_eq!(
