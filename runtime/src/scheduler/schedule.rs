@@ -189,12 +189,7 @@ impl Shared {
             self.monitor.ensure_started(self);
         }
         match admitted {
-            Ok(task) => {
-                if !current::polls() {
-                    self.monitor.ensure_started(self);
-                }
-                Arc::clone(self).inject(task);
-            }
+            Ok(task) => Arc::clone(self).inject(task),
             Err(task) => refuse(task),
         }
     }

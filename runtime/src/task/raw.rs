@@ -203,8 +203,6 @@ unsafe fn schedule<S: Schedule>(header: NonNull<Header>) {
 }
 
 unsafe fn reporter<S: Schedule>(header: NonNull<Header>) -> Reporter {
-    // SAFETY: a task that is not complete is alive.
-    let header = unsafe { header.as_ref() };
     // SAFETY: the table belongs to this task, which is not complete by the contract.
     unsafe { scheduler::<S>(header) }.reporter()
 }
