@@ -48,7 +48,8 @@ impl TaskIds {
         }
         let id = self.next;
         self.next += 1;
-        TaskId(NonZeroU64::new(id).expect("blocks start at 1"))
+        // Blocks start at 1, and 2^64 ids are not used up.
+        TaskId(NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN))
     }
 
     #[cold]

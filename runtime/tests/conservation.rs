@@ -8,6 +8,7 @@ use loxley_sync::{Event, oneshot};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use support::*;
@@ -131,6 +132,23 @@ async fn join_or_cancel(child: Task<u64>, ledger: &Ledger, dice: &mut Dice) -> u
     join(child, ledger).await
 }
 
+/// A thread that lists all tasks for as long as it is to look.
+fn watch_all(handle: Handle, looking: Arc<AtomicBool>) -> thread::JoinHandle<usize> {
+    thread::spawn(move || {
+        let mut seen = 0;
+        while looking.load(Ordering::Relaxed) {
+            for task in handle.all_tasks() {
+                assert!(task.spawned_at().line() > 0 && !task.name().is_empty());
+                let _ = (task.waiting_for(), task.is_runnable());
+                seen += 1;
+            }
+            let _ = handle.metrics();
+            thread::yield_now();
+        }
+        seen
+    })
+}
+
 fn storm(flavour: Flavour, seeds: std::ops::Range<u64>) {
     bounded(move |watch| {
         for seed in seeds {
@@ -161,6 +179,9 @@ fn storm(flavour: Flavour, seeds: std::ops::Range<u64>) {
                     })
                 })
                 .collect();
+            // Somebody looks at everything all the while.
+            let looking = Arc::new(AtomicBool::new(true));
+            let observer = watch_all(runtime.handle(), looking.clone());
             let roots: Vec<_> = (0..30)
                 .map(|_| program(dice.another(), 4, ledger.clone(), go.clone()))
                 .collect();
@@ -185,6 +206,8 @@ fn storm(flavour: Flavour, seeds: std::ops::Range<u64>) {
             let handle = runtime.handle();
             let report = runtime.shutdown_timeout(Duration::from_secs(15));
             assert!(report.is_clean(), "seed {seed}: {report}");
+            looking.store(false, Ordering::Relaxed);
+            let _seen: usize = observer.join().unwrap();
             let Ledger { made, dropped, .. } = &ledger;
             assert_eq!(made.get(), dropped.get(), "seed {seed}: futures");
             assert_eq!(

@@ -441,7 +441,7 @@ fn work_spread_by_one_task_reaches_every_worker() {
                 let tasks: Vec<_> = (0..8)
                     .map(|_| {
                         let meeting = meeting.clone();
-                        create_task(async move { drop(meeting.wait()) })
+                        create_task(async move { _ = meeting.wait() })
                     })
                     .collect();
                 for task in tasks {

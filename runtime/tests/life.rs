@@ -575,12 +575,12 @@ fn two_runtimes_share_nothing() {
             assert_eq!(two.handle().all_tasks(), [theirs.as_ref()]);
             // A task of the one, spawned from within the other, runs in its own.
             let handle = two.handle();
-            let name = one.block_on(async {
-                handle.create_task(async { thread::current().name().map(str::to_owned) })
-            });
+            let named = async { thread::current().name().map(str::to_owned) };
+            let mut spawned = None;
+            one.block_on(async { spawned = Some(handle.create_task(named)) });
             let name = two.block_on(async move {
                 until(|| handle_has_timer(&theirs)).await;
-                (name.await.unwrap(), theirs)
+                (spawned.unwrap().await.unwrap(), theirs)
             });
             if two.handle().metrics().workers.is_empty() {
                 assert_eq!(thread::current().id(), here);
@@ -720,4 +720,84 @@ fn a_finished_main_leaves_the_others_running_until_the_runtime_goes() {
         thread::yield_now();
         assert_eq!(turns.get(), after);
     });
+}
+
+#[test]
+fn when_descriptors_run_out_build_fails_and_gives_back_what_it_had() {
+    const NAME: &str = "when_descriptors_run_out_build_fails_and_gives_back_what_it_had";
+    if !is_child(NAME) {
+        // The limit belongs to the whole process.
+        let output = in_child(NAME, &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        return assert!(output.status.success(), "{said}");
+    }
+    let open = || std::fs::File::open("/dev/null");
+    bounded(move |_| {
+        for flavour in BOTH {
+            let mut all: Vec<_> = std::iter::from_fn(|| open().ok()).collect();
+            let mut refused = 0;
+            for free in 0.. {
+                let (started, stopped) = (Count::default(), Count::default());
+                let (on, off) = (started.clone(), stopped.clone());
+                let built = flavour
+                    .builder()
+                    .on_thread_start(move || {
+                        on.add();
+                    })
+                    .on_thread_stop(move || {
+                        off.add();
+                    })
+                    .build();
+                let Err(error) = built else {
+                    break;
+                };
+                assert_eq!(error.raw_os_error(), Some(24), "EMFILE, not {error}");
+                assert_eq!(started.get(), stopped.get());
+                // As many are free as before.
+                let again: Vec<_> = std::iter::from_fn(|| open().ok()).collect();
+                assert_eq!(again.len(), free);
+                drop(again);
+                all.pop();
+                refused += 1;
+            }
+            assert!(refused >= 2, "{refused} descriptors do for a runtime");
+        }
+    });
+}
+
+#[test]
+fn a_runtime_dropped_by_its_own_blocking_job_does_not_wait_for_itself() {
+    for flavour in BOTH {
+        bounded(move |watch| {
+            let reports = Reports::default();
+            let runtime = Arc::new(watch.build(reports.install(flavour.builder())));
+            let drops = Count::default();
+            let token = drops.token();
+            drop(runtime.handle().create_task(async move {
+                let _token = token;
+                pending::<()>().await;
+            }));
+            let (last, ended) = (runtime.clone(), Count::default());
+            let (door, done) = (Arc::new(AtomicBool::new(false)), ended.clone());
+            let (opened, begun) = (door.clone(), Count::default());
+            let begins = begun.clone();
+            runtime.block_on(async {
+                let job = to_thread(move || {
+                    begins.add();
+                    spin_until(|| opened.load(Ordering::Acquire));
+                    drop(last);
+                    done.add();
+                });
+                // Started, and left to itself.
+                let job = create_task(job);
+                until(|| begun.get() == 1).await;
+                job.cancel();
+                let _ = job.await;
+            });
+            drop(runtime);
+            door.store(true, Ordering::Release);
+            spin_until(|| ended.get() == 1 && drops.get() == 1);
+            assert!(reports.list().is_empty(), "{:?}", reports.list());
+        });
+    }
 }

@@ -94,7 +94,7 @@ fn a_panic_in_poll_ends_only_its_task() {
             for sibling in siblings {
                 sum += sibling.await.unwrap();
             }
-            (bad.map(|()| ()), sum)
+            (bad, sum)
         });
         let Err(TaskError::Panicked(panic)) = bad else {
             panic!("{bad:?}")
@@ -542,7 +542,7 @@ fn a_main_that_is_cancelled_panics_at_the_line_of_block_on() {
                     .unwrap()
                     .cancel_with("enough");
                 pending::<()>().await;
-            })
+            });
         });
         assert!(
             text.contains("enough") && text.contains("block_on"),

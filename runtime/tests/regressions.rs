@@ -3,11 +3,11 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use loxley_runtime::{Handle, Runtime, Task, create_task, yield_now};
+use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, yield_now};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::*;
 
@@ -40,24 +40,24 @@ fn what_a_park_hook_spawns_runs_before_its_worker_sleeps() {
             let armed = Arc::new(AtomicBool::new(false));
             let spawned = Count::default();
             let ran = Count::default();
-            let handle = Arc::new(OnceLock::<Handle>::new());
+            let handle = Arc::new(Mutex::new(None::<Handle>));
             let hook = {
                 let (armed, spawned, ran) = (armed.clone(), spawned.clone(), ran.clone());
                 let handle = handle.clone();
                 move || {
                     if armed.swap(false, Ordering::AcqRel) {
                         let ran = ran.clone();
-                        let task = handle.get().unwrap().create_task(async move {
+                        let handle = handle.lock().unwrap().clone().unwrap();
+                        drop(handle.create_task(async move {
                             ran.add();
-                        });
-                        drop(task);
+                        }));
                         spawned.add();
                     }
                 }
             };
             let builder = Runtime::builder().worker_threads(workers);
             let runtime = watch.build(builder.on_thread_park(hook));
-            handle.set(runtime.handle()).unwrap();
+            *handle.lock().unwrap() = Some(runtime.handle());
             for round in 1..=50 {
                 armed.store(true, Ordering::Release);
                 // One task, so that a worker wakes and goes to sleep again.
@@ -65,6 +65,8 @@ fn what_a_park_hook_spawns_runs_before_its_worker_sleeps() {
                 spin_until(|| spawned.get() == round);
                 spin_until(|| ran.get() == round);
             }
+            // The hook belongs to the runtime that the handle keeps.
+            *handle.lock().unwrap() = None;
         });
     }
 }
@@ -205,7 +207,7 @@ fn a_stack_of_every_byte_there_is_is_refused_and_not_a_panic() {
 #[test]
 fn a_long_chain_of_finished_tasks_is_dropped_without_recursion() {
     struct Link {
-        _next: Option<Task<Link>>,
+        _next: Option<Task<Self>>,
         _token: Token,
     }
     each(&BOTH, |runtime| {
@@ -229,4 +231,44 @@ fn a_long_chain_of_finished_tasks_is_dropped_without_recursion() {
         drop(head);
         assert_eq!(drops.get(), 20_000);
     });
+}
+
+/// A task that spawns another into its worker's LIFO slot and does not return before that one ran.
+async fn waits_for_its_own_child() {
+    let ran = Count::default();
+    let theirs = ran.clone();
+    drop(create_task(async move {
+        theirs.add();
+    }));
+    spin_until(|| ran.get() == 1);
+}
+
+#[test]
+fn a_poll_that_hangs_is_noticed_while_main_waits_for_a_deadline() {
+    for _ in 0..5 {
+        each(&[Flavour::Workers(2)], |runtime| {
+            runtime.block_on(async {
+                let task = create_task(waits_for_its_own_child());
+                let hour = Duration::from_secs(3600);
+                timeout(hour, task).await.unwrap().unwrap();
+            });
+        });
+    }
+}
+
+#[test]
+fn a_poll_that_hangs_is_noticed_after_main_has_gone() {
+    for _ in 0..5 {
+        each(&[Flavour::Workers(2)], |runtime| {
+            let mut spawned = None;
+            runtime.block_on(async {
+                spawned = Some(create_task(async {
+                    sleep(Duration::from_millis(1)).await;
+                    waits_for_its_own_child().await;
+                }));
+            });
+            let task = spawned.unwrap();
+            spin_until(|| task.is_finished());
+        });
+    }
 }

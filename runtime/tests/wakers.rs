@@ -94,7 +94,8 @@ fn wakes_during_a_poll_give_exactly_one_more_poll() {
             if counted.add() == 1 {
                 for _ in 0..10 {
                     cx.waker().wake_by_ref();
-                    cx.waker().clone().wake();
+                    let used_up = cx.waker().clone();
+                    used_up.wake();
                 }
             }
             Poll::Pending
@@ -244,7 +245,9 @@ fn a_waker_outlives_its_runtime_and_dies_on_a_foreign_thread() {
 }
 
 #[test]
-fn a_leaked_waker_keeps_only_the_cell() {
+fn a_waker_that_is_never_dropped_keeps_only_the_cell() {
+    /// What `mem::forget` would do, but so that a leak checker sees who holds it.
+    static KEPT: Mutex<Vec<Waker>> = Mutex::new(Vec::new());
     each(&BOTH, |runtime| {
         let drops = Count::default();
         let token = drops.token();
@@ -253,12 +256,11 @@ fn a_leaked_waker_keeps_only_the_cell() {
         let task: Task<()> = runtime.handle().create_task(async move {
             let _token = token;
             poll_fn(move |cx| {
-                #[expect(clippy::mem_forget, reason = "that is the case")]
-                std::mem::forget(cx.waker().clone());
+                KEPT.lock().unwrap().push(cx.waker().clone());
                 seen.add();
-                Poll::Pending
+                Poll::<()>::Pending
             })
-            .await
+            .await;
         });
         drive_until(&runtime, || polls.get() == 1);
         let report = runtime.shutdown_timeout(Duration::from_secs(10));
@@ -450,9 +452,9 @@ fn a_waker_kept_by_its_own_future_is_no_cycle() {
             let mut kept = Vec::new();
             poll_fn(move |cx| {
                 kept.push(cx.waker().clone());
-                Poll::Pending
+                Poll::<()>::Pending
             })
-            .await
+            .await;
         });
         settle(&runtime);
         task.cancel();

@@ -1,10 +1,9 @@
 //! `block_on` beside the workers: the main task is polled on the calling thread, which sleeps by itself in between.
 
 use super::fifo;
-use super::monitor::FIRST_LOOK;
+use super::monitor;
 use super::shared::Shared;
 use super::worker::wake_all;
-use crate::clock::real_now;
 use crate::current;
 use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError};
 use loxley_sync::prim::atomic::Ordering;
@@ -99,23 +98,21 @@ impl<'a> MainShard<'a> {
         } else {
             None
         };
-        let Some(deadline) = deadline else {
-            if self.shared.monitor.is_started() {
-                return thread::park();
-            }
-            let began = real_now();
-            thread::park_timeout(FIRST_LOOK);
-            if began.elapsed() >= FIRST_LOOK {
-                self.shared.monitor.ensure_started(self.shared);
-            }
-            return;
-        };
+        let is_watched = self.shared.monitor.is_started();
+        if is_watched && deadline.is_none() {
+            return thread::park();
+        }
         let mut now = timers.clock().now_ns();
-        if deadline > now {
-            thread::park_timeout(Duration::from_nanos(deadline - now));
+        let look_at = (!is_watched).then(|| monitor::first_look(now));
+        let until = deadline.into_iter().chain(look_at).min().unwrap_or(now);
+        if until > now {
+            thread::park_timeout(Duration::from_nanos(until - now));
             now = timers.clock().now_ns();
         }
-        if deadline <= now {
+        if look_at.is_some_and(|at| at <= now) {
+            self.shared.monitor.ensure_started(self.shared);
+        }
+        if deadline.is_some_and(|at| at <= now) {
             let mut batch = WakeBatch::new();
             timers.fire_shard(self.index(), now, &mut batch);
             wake_all(&mut batch);

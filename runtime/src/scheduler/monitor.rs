@@ -10,8 +10,8 @@
 //! | none | all workers sleep | – |
 //!
 //! The thread is started by the first push that needs the fast gear, or by whoever is left outside to notice that a poll
-//! might be long: a `block_on` that has waited for [`FIRST_LOOK`], a thread outside the runtime that spawns, a worker that
-//! has been busy for a while. A runtime that runs something short and stops pays for no third thread.
+//! might be long: a `block_on` or a worker that has slept for [`FIRST_LOOK`], a thread outside the runtime that spawns, a
+//! worker that has been busy for a while. A runtime that runs something short and stops pays for no third thread.
 //!
 //! For a worker whose poll has not ended since the last look, it
 //! - opens the LIFO slot to thieves and wakes a sleeper if there is something to steal,
@@ -51,8 +51,14 @@ const SLOW_TICK: Duration = Duration::from_millis(10);
 /// in this time.
 const FAST_TICKS: u32 = 50;
 
-/// A `block_on` that has waited this long has the monitor started.
-pub(super) const FIRST_LOOK: Duration = Duration::from_micros(500);
+/// A `block_on` or a worker that has slept this long has the monitor started.
+const FIRST_LOOK: Duration = Duration::from_micros(500);
+
+/// When a sleep that begins `now`, in nanoseconds of the timers' clock, has lasted that long.
+#[expect(clippy::cast_possible_truncation, reason = "half a millisecond")]
+pub(super) fn first_look(now: u64) -> u64 {
+    now + FIRST_LOOK.as_nanos() as u64
+}
 
 /// A backlog this long at two looks in a row is worth waking a sleeper for, even if its worker is not stuck.
 const BACKLOG: usize = 4;
@@ -177,8 +183,9 @@ impl Monitor {
     #[cold]
     fn unpark(&self) {
         self.doze.end();
-        if let Some(thread) = &*self.thread.lock() {
-            thread.thread().unpark();
+        let thread = self.thread.lock().as_ref().map(|it| it.thread().clone());
+        if let Some(thread) = thread {
+            thread.unpark();
         }
     }
 

@@ -63,27 +63,33 @@ impl Park {
         // ordering: release publishes the reason to wake; acquire keeps the chain of earlier ones.
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
             ON_THREAD => {
+                // A thread settles before it sleeps, so there is one.
                 let thread = self.thread.lock().clone();
-                thread.expect("a sleeping thread has settled").unpark();
+                if let Some(thread) = thread {
+                    thread.unpark();
+                }
             }
             IN_DRIVER => driver.unpark(),
             _ => {}
         }
     }
 
-    /// P1 to P2 or P4: sleeps until unparked, until something happens that this thread watches, or a little less.
-    /// True if a token was taken. Deadlines before `not_before` are watched for at that time.
+    /// P1 to P2 or P4: sleeps until unparked, until something happens that this thread watches, until `limit`, or a little
+    /// less. True if a token was taken. Timers due before `not_before` are watched for at that time. Both are in nanoseconds
+    /// of the timers' clock.
     pub(super) fn park(
         &self,
         shared: &Shared,
         timer_shard: usize,
         not_before: u64,
+        limit: Option<u64>,
         batch: &mut WakeBatch,
     ) -> bool {
         let timers = &shared.timers;
         let own = || {
             let deadline = timers.next_deadline_of(timer_shard);
-            deadline.map(|at| at.max(not_before))
+            let deadline = deadline.map(|at| at.max(not_before));
+            deadline.into_iter().chain(limit).min()
         };
         let in_driver = |driver: &mut Driver| {
             let foreign = timers.next_deadline_of(timers.foreign_shard());

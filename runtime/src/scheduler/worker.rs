@@ -4,7 +4,7 @@
 
 use super::core::{Core, Next};
 use super::idle::Woken;
-use super::monitor::Monitor;
+use super::monitor::{self, Monitor};
 use super::shared::{Config, Remote, Seat, Shared};
 use crate::blocking::Pool;
 use crate::current::{self, Current};
@@ -296,13 +296,17 @@ impl Worker<'_> {
         // The hook may have woken a task here, of which nobody was told.
         while !self.core().has_work(self.shared) {
             let mut batch = WakeBatch::new();
+            let clock = self.shared.timers.clock();
+            let is_watched = self.shared.monitor.is_started();
+            let look_at = (!is_watched).then(|| monitor::first_look(clock.now_ns()));
             // In a statement of its own: what is woken during the turn wants the core.
             let not_before = self.core().next_firing;
-            let notified = self
-                .remote
-                .park
-                .park(self.shared, self.index, not_before, &mut batch);
+            let park = &self.remote.park;
+            let notified = park.park(self.shared, self.index, not_before, look_at, &mut batch);
             wake_all(&mut batch);
+            if look_at.is_some_and(|at| at <= clock.now_ns()) {
+                self.shared.monitor.ensure_started(self.shared);
+            }
             self.fire_timers(&mut batch);
             wake_all(&mut batch);
             if notified || self.must_stop() {

@@ -274,12 +274,17 @@ pub(super) fn drop_outcome<F: Future>(stage: Stage<F>) -> Option<Cause> {
     }
 }
 
-/// Drops a panic's payload, whose own drop may panic.
-pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // A payload whose drop panics with a payload whose drop panics is not worth a third try: it leaks.
-        let _ = ManuallyDrop::new(second);
+/// Drops a panic's payload, whose own drop may panic, with a payload whose drop may panic.
+pub(crate) fn drop_quietly(mut payload: Box<dyn Any + Send>) {
+    const TRIES: usize = 4;
+    for _ in 0..TRIES {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
     }
+    // This goes on for ever, so it is left where it is.
+    let _ = ManuallyDrop::new(payload);
 }
 
 /// # Safety
