@@ -4,9 +4,10 @@
 
 pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
-    Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WorkerMetrics,
-    all_tasks, create_task, current_task, interval, interval_at, run, run_coroutine_threadsafe,
-    signal, sleep, sleep_until, task, timeout, timeout_at, to_thread, yield_now,
+    Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WaitError,
+    WorkerMetrics, all_tasks, create_task, current_task, interval, interval_at, run,
+    run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout, timeout_at,
+    to_thread, yield_now,
 };
 pub use loxley_sync::{CancelledError, Event, Notify, oneshot};
 

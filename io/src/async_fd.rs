@@ -9,8 +9,8 @@ use loxley_runtime::lowlevel::{AsyncIo, Attempt, Direction, Interest, ReadyEvent
 
 /// A descriptor together with its registration in the runtime.
 ///
-/// The descriptor must be in non-blocking mode. Operations go through closures: they are tried when they may succeed, and
-/// wait when they say that they would block.
+/// The descriptor must be in non-blocking mode. Operations go through closures: they are tried when they may succeed,
+/// and wait when they say that they would block.
 ///
 /// **Differs from asyncio**: takes the place of `loop.add_reader` and `add_writer`.
 ///
@@ -41,8 +41,8 @@ impl<T: AsFd> Registered<T> {
     ///
     /// # Errors
     ///
-    /// If no runtime is running on this thread or it has shut down, if the descriptor is of a kind that cannot be waited
-    /// for (a regular file), if it is registered already, or if the system's limits are reached.
+    /// If no runtime is running on this thread or it has shut down, if the descriptor is of a kind that cannot be
+    /// waited for (a regular file), if it is registered already, or if the system's limits are reached.
     pub fn new(inner: T, interest: Interest) -> io::Result<Self> {
         let registration = Registration::new(inner.as_fd(), interest)?;
         Ok(Self {

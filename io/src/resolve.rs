@@ -1,6 +1,7 @@
 //! From what a user writes to socket addresses.
 //!
-//! Called by `net`. Numeric addresses are answered at once. Names are looked up by the system's resolver, never on a worker.
+//! Called by `net`. Numeric addresses are answered at once. Names are looked up by the system's resolver, never on a
+//! worker.
 
 use std::fmt;
 use std::io;
@@ -34,13 +35,13 @@ pub enum Target {
 
 /// The addresses that `target` stands for, in the resolver's order.
 ///
-/// Numeric addresses are answered at once. Names are looked up by the system's resolver (`getaddrinfo`) on a thread of the
-/// runtime's blocking pool.
+/// Numeric addresses are answered at once. Names are looked up by the system's resolver (`getaddrinfo`) on a thread
+/// of the runtime's blocking pool.
 ///
 /// # Errors
 ///
-/// If the target cannot be understood, the name cannot be resolved or stands for nothing, or a name is looked up outside
-/// every runtime.
+/// If the target cannot be understood, the name cannot be resolved or stands for nothing, or a name is looked up
+/// outside every runtime.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
-//! Raw calls that std lacks, through rustix: non-blocking sockets in one call, reads into memory nobody has written yet,
-//! writes that never raise SIGPIPE.
+//! Raw calls that std lacks, through rustix: non-blocking sockets in one call, reads into memory nobody has written
+//! yet, writes that never raise SIGPIPE.
 //!
 //! Called by `net`. Makes system calls and nothing else: it never waits and never retries.
 
@@ -42,8 +42,8 @@ pub(crate) fn stream_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
     }
 }
 
-/// How many connections the kernel may finish before they are accepted; it caps this at its own limit (`somaxconn`). Past
-/// that it drops the handshakes, and clients try again after a second: the 128 of std are less than a burst.
+/// How many connections the kernel may finish before they are accepted; it caps this at its own limit (`somaxconn`).
+/// Past that it drops the handshakes, and clients try again after a second: the 128 of std are less than a burst.
 const BACKLOG: i32 = 4096;
 
 /// A non-blocking socket that listens on `addr`, even where its last connections are still closing.

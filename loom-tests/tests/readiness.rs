@@ -81,8 +81,8 @@ fn poll_take(
 
 /// What the kernel and the driver do: data first, event second.
 fn arrive(source: &Source, data: &AtomicBool) {
-    // ordering: AcqRel, with the swap of `poll_take`. An exchange and not a store: loom lets a store that is concurrent with
-    // an exchange fall between its two halves.
+    // ordering: AcqRel, with the swap of `poll_take`. An exchange and not a store: loom lets a store that is
+    // concurrent with an exchange fall between its two halves.
     data.swap(true, Ordering::AcqRel);
     report(source, READABLE);
 }

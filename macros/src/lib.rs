@@ -33,7 +33,7 @@ use proc_macro::TokenStream;
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```text
 /// #[loxley::main(worker_threads = 4)]
 /// async fn main() -> std::io::Result<()> {
 ///     loxley::sleep(std::time::Duration::from_millis(10)).await;
@@ -61,7 +61,7 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```text
 /// #[loxley::test(start_paused = true, leak_check = true)]
 /// async fn an_hour_passes_at_once() {
 ///     loxley::sleep(std::time::Duration::from_secs(3_600)).await;

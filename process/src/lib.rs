@@ -1,1 +1,2 @@
 //! process: see the crate's description.
+#![forbid(unsafe_code)]

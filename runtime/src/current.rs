@@ -42,7 +42,8 @@ std::thread_local! {
 pub(crate) struct Outer {
     shared: Option<Arc<Shared>>,
     timer_shard: usize,
-    polls: bool,
+    /// `None`: what was made current says nothing about it.
+    polls: Option<bool>,
 }
 
 impl Drop for Outer {
@@ -51,20 +52,29 @@ impl Drop for Outer {
         // A thread that is going away has no current runtime any more.
         let inner = CURRENT.try_with(|current| {
             current.timer_shard.set(self.timer_shard);
-            current.polls.set(self.polls);
+            if let Some(polls) = self.polls {
+                current.polls.set(polls);
+            }
             current.shared.replace(shared)
         });
         drop(inner);
     }
 }
 
-/// Makes `shared` the current runtime of this thread. `polls`: whether tasks are polled here from now on.
-pub(crate) fn enter(shared: Arc<Shared>, timer_shard: usize, polls: bool) -> Outer {
+/// Makes `shared` the current runtime of this thread, on which nothing is polled for that.
+pub(crate) fn enter(shared: Arc<Shared>, timer_shard: usize) -> Outer {
     CURRENT.with(|current| Outer {
         shared: current.shared.replace(Some(shared)),
         timer_shard: current.timer_shard.replace(timer_shard),
-        polls: current.polls.replace(polls),
+        polls: None,
     })
+}
+
+/// Makes `shared` the current runtime of this thread, which polls tasks from now on.
+pub(crate) fn enter_to_poll(shared: Arc<Shared>, timer_shard: usize) -> Outer {
+    let mut outer = enter(shared, timer_shard);
+    outer.polls = Some(CURRENT.with(|current| current.polls.replace(true)));
+    outer
 }
 
 /// Makes `shared` the current runtime for the rest of this thread's life: for the threads of its blocking pool.
@@ -77,7 +87,7 @@ pub(crate) fn enter_for_good(shared: Arc<Shared>) {
 
 /// Makes this thread a worker of `shared` for as long as `f` runs.
 pub(crate) fn with_worker(shared: &Arc<Shared>, core: Box<Core>, f: impl FnOnce(&Current)) {
-    let _outer = enter(shared.clone(), core.index(), true);
+    let _outer = enter_to_poll(shared.clone(), core.index());
     CURRENT.with(|current| {
         current.worker_of.set(Arc::as_ptr(shared));
         current.core.replace(Some(core));

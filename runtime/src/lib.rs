@@ -38,6 +38,7 @@ mod runtime;
 mod scheduler;
 mod spawn;
 pub mod task;
+pub mod testing;
 mod threads;
 mod time;
 mod wheel;

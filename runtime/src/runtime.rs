@@ -69,7 +69,6 @@ impl Runtime {
     }
 
     /// Every knob there is.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -323,10 +322,6 @@ impl Handle {
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         self.0.tasks()
     }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
-    }
 }
 
 impl fmt::Debug for Handle {
@@ -360,7 +355,7 @@ impl EnterGuard<'_> {
     fn new(shared: &Arc<Shared>) -> Self {
         let shard = shared.timers().foreign_shard();
         Self {
-            _outer: current::enter(shared.clone(), shard, current::polls()),
+            _outer: current::enter(shared.clone(), shard),
             _handle: PhantomData,
         }
     }

@@ -1,55 +1,178 @@
-//! `CancelledError`, the one error that every room knows.
+//! What can go wrong with a lock, a barrier or a queue: one small type per family, the value back where it was not
+//! delivered. Each says what to change.
+//!
+//! Channels keep their errors beside them. Nothing here is ever printed by this crate.
 
+use std::error::Error;
 use std::fmt;
-use std::panic::Location;
-use std::sync::Arc;
 
-/// A task was asked to stop, and did.
-///
-/// It carries the message of the request, if there was one, and the line that made the request.
-#[derive(Clone)]
-pub struct CancelledError {
-    message: Option<Arc<str>>,
-    origin: &'static Location<'static>,
+/// Declares error types that carry no value: name, docs, text.
+macro_rules! plain_errors {
+    ($($(#[$meta:meta])* $name:ident => $text:literal;)+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name;
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($text)
+            }
+        }
+
+        impl Error for $name {}
+    )+};
 }
 
-impl CancelledError {
-    /// For runtimes: a cancellation requested at `origin`.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn new(message: Option<Arc<str>>, origin: &'static Location<'static>) -> Self {
-        Self { message, origin }
-    }
+plain_errors! {
+    /// A lock was released that nobody holds.
+    #[doc(alias = "RuntimeError")]
+    NotLockedError => "the lock is not held: release it once per acquire, and only after `LockGuard::forget`";
 
-    /// What the one who asked said, if anything.
-    #[must_use]
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
-    }
+    /// A bounded semaphore was released more often than acquired.
+    #[doc(alias = "ValueError")]
+    ReleaseError => "the bounded semaphore would rise above the value it began with: release it once per acquire";
 
-    /// The line that asked.
-    #[must_use]
-    pub fn origin(&self) -> &'static Location<'static> {
-        self.origin
+    /// The barrier is broken: it was aborted, or reset while this task waited.
+    BrokenBarrierError => "the barrier is broken: it was aborted, or reset while tasks waited";
+
+    /// A barrier for no parties was asked for.
+    #[doc(alias = "ValueError")]
+    BarrierPartiesError => "a barrier needs at least one party";
+
+    /// The queue was shut down and has nothing left to give.
+    QueueShutDown => "the queue was shut down";
+
+    /// `task_done` was called more often than items were put.
+    #[doc(alias = "ValueError")]
+    TaskDoneError => "task_done was called more often than items were put into the queue";
+}
+
+/// The queue was shut down before the item could be put; here it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PutError<T>(pub T);
+
+/// Why an item could not be put at once; here it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TryPutError<T> {
+    /// The queue is full, or what is free is promised to putters who wait.
+    #[doc(alias = "QueueFull")]
+    Full(T),
+    /// The queue was shut down.
+    ShutDown(T),
+}
+
+/// Why there was no item to get at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryGetError {
+    /// The queue is empty, or what is in it is promised to getters who wait.
+    #[doc(alias = "QueueEmpty")]
+    Empty,
+    /// The queue was shut down and is empty.
+    ShutDown,
+}
+
+/// Why a cell could not be set; the value comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SetError<T> {
+    /// The cell has a value already.
+    AlreadySet(T),
+    /// Somebody is computing a value right now.
+    Initializing(T),
+}
+
+impl<T> PutError<T> {
+    /// The item that was not put.
+    pub fn into_inner(self) -> T {
+        self.0
     }
 }
 
-impl fmt::Debug for CancelledError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelledError")
-            .field("message", &self.message)
-            .field("origin", &format_args!("{}", self.origin))
-            .finish()
+impl<T> TryPutError<T> {
+    /// The item that was not put.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(item) | Self::ShutDown(item) => item,
+        }
+    }
+
+    /// Whether the queue was full, so that a later try may succeed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
     }
 }
 
-impl fmt::Display for CancelledError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.message {
-            Some(message) => write!(f, "cancelled at {}: {message}", self.origin),
-            None => write!(f, "cancelled at {}", self.origin),
+impl<T> SetError<T> {
+    /// The value that was not set.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::AlreadySet(value) | Self::Initializing(value) => value,
         }
     }
 }
 
-impl std::error::Error for CancelledError {}
+// The values need not be Debug for the errors to be.
+impl<T> fmt::Debug for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PutError(..)")
+    }
+}
+
+impl<T> fmt::Display for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        QueueShutDown.fmt(f)
+    }
+}
+
+impl<T> Error for PutError<T> {}
+
+impl<T> fmt::Debug for TryPutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::ShutDown(_) => "ShutDown(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for TryPutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the queue is full"),
+            Self::ShutDown(_) => QueueShutDown.fmt(f),
+        }
+    }
+}
+
+impl<T> Error for TryPutError<T> {}
+
+impl fmt::Display for TryGetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the queue is empty"),
+            Self::ShutDown => QueueShutDown.fmt(f),
+        }
+    }
+}
+
+impl Error for TryGetError {}
+
+impl<T> fmt::Debug for SetError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadySet(_) => "AlreadySet(..)",
+            Self::Initializing(_) => "Initializing(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for SetError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadySet(_) => "the cell has a value already",
+            Self::Initializing(_) => "the cell's value is being computed",
+        })
+    }
+}
+
+impl<T> Error for SetError<T> {}

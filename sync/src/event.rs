@@ -83,6 +83,7 @@ impl Event {
     /// # Panics
     ///
     /// If a waker panics; everybody else is woken first.
+    #[inline]
     pub fn set(&self) {
         // ordering: E1, row A release; acquire so that a chain of setters hands on what each of them saw.
         let quiet = self.waiters.shared().word.fetch_update(
@@ -103,6 +104,7 @@ impl Event {
     }
 
     /// Takes the flag down: who waits from now on waits for the next [`set`](Self::set).
+    #[inline]
     pub fn clear(&self) {
         // ordering: E5, acquire and release so that it neither loses what a setter published nor moves before it.
         self.waiters.shared().word.fetch_and(!SET, Ordering::AcqRel);
@@ -114,6 +116,7 @@ impl Event {
     ///
     /// Dropping the future leaves the event as it is. If the event is set the call completes without waiting.
     #[track_caller]
+    #[inline]
     pub fn wait(&self) -> impl Future<Output = ()> + '_ {
         let at = Location::caller();
         async move {

@@ -8,23 +8,47 @@
 //! - `prim`: the shim over atomics, cells, locks and threads, in three flavours (real, loom, shuttle).
 //! - [`ambient`]: what a leaf future may know about who runs it.
 //! - [`wait`]: how a future waits: a cell for one waiter, a fair list for many.
-//! - [`Event`], [`Notify`], [`oneshot`].
+//! - [`Event`], [`Notify`], [`oneshot`]; [`Lock`], [`Semaphore`], [`BoundedSemaphore`], [`OnceCell`].
+//! - [`Condition`], [`Barrier`], [`RwLock`].
+//! - [`Queue`], [`LifoQueue`], [`PriorityQueue`].
+//! - [`broadcast`] and [`watch`] channels; `stream` (feature `stream`, on by default): their items as streams.
 //!
 //! Everything here is fair, free of poisoning, and safe to drop at any moment: a waiter that goes gives back what it had
 //! been granted.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod ambient;
-pub mod error;
-pub mod wait;
-
-pub use error::CancelledError;
-mod event;
-mod notify;
-pub mod oneshot;
-
 #[doc(hidden)]
 pub mod prim;
 
+mod cancelled;
+pub use cancelled::CancelledError;
+
+pub mod error;
+
+pub mod ambient;
+pub mod wait;
+
+mod barrier;
+mod channels;
+mod condition;
+mod event;
+mod lock;
+mod notify;
+mod once;
+pub mod oneshot;
+pub mod queue;
+mod rwlock;
+mod semaphore;
+#[cfg(feature = "stream")]
+pub mod stream;
+
+pub use barrier::Barrier;
+pub use channels::{broadcast, watch};
+pub use condition::Condition;
 pub use event::Event;
+pub use lock::{Lock, LockGuard, OwnedLockGuard};
 pub use notify::Notify;
+pub use once::OnceCell;
+pub use queue::{LifoQueue, PriorityQueue, Queue};
+pub use rwlock::{ReadGuard, RwLock, UpgradableGuard, WriteGuard};
+pub use semaphore::{BoundedSemaphore, OwnedPermit, Permit, Semaphore};

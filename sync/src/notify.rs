@@ -76,6 +76,7 @@ impl Notify {
     }
 
     /// Notifies the oldest waiter; without one, the notification is stored for the next to wait. At most one is stored.
+    #[inline]
     pub fn notify_one(&self) {
         Word::notify_one(&self.waiters);
     }
@@ -114,8 +115,17 @@ impl Notify {
     /// A future dropped after it was chosen by `notify_one` and before it completed passes the notification on to the next
     /// waiter. If a notification is stored the call completes without waiting. Dropping loses the place in the queue.
     #[track_caller]
+    #[inline]
     pub fn notified(&self) -> impl Future<Output = ()> + '_ {
-        let at = Location::caller();
+        self.notified_at(Location::caller())
+    }
+
+    /// [`notified`](Self::notified) on behalf of who called at `at`.
+    #[inline]
+    pub(crate) fn notified_at(
+        &self,
+        at: &'static Location<'static>,
+    ) -> impl Future<Output = ()> + '_ {
         let word = self.waiters.shared();
         // ordering: acquire, so that the round does not come from before what the caller has seen.
         let since = round(word.0.load(Ordering::Acquire));

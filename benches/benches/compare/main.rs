@@ -44,6 +44,8 @@ fn loxley_cases() -> Vec<Case> {
     use rt::loxley::Loxley;
     [
         cases::runtime::<Loxley>(),
+        cases::blocking::cases::<Loxley>(),
+        cases::network::cases::<Loxley>(),
         cases::sync::one_shots::<Loxley, Once>(),
         cases::sync::signals::<Loxley, Event>(),
         cases::sync::batons::<Loxley, Notify>(),

@@ -1,8 +1,8 @@
 //! What to do when accepting fails: pure decisions, no sockets and no clocks.
 //!
-//! Called by `Incoming` and by servers. The kernel keeps a connection queued when there is no descriptor for it, so a loop
-//! that only tries again would spin; one that gives up would leave a server deaf after a peak. Hence pauses that grow, as
-//! in Go's `net/http`.
+//! Called by `Incoming` and by servers. The kernel keeps a connection queued when there is no descriptor for it, so a
+//! loop that only tries again would spin; one that gives up would leave a server deaf after a peak. Hence pauses that
+//! grow, as in Go's `net/http`.
 
 use std::io;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use rustix::io::Errno;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a server pauses accepting when the system has no descriptors or memory for another connection: 5 ms at first,
-/// doubling up to one second, back to nothing with the next connection.
+/// How long a server pauses accepting when the system has no descriptors or memory for another connection: 5 ms at
+/// first, doubling up to one second, back to nothing with the next connection.
 #[derive(Clone, Debug, Default)]
 pub struct AcceptPause {
     last: Option<Duration>,

@@ -35,7 +35,8 @@ pub struct TcpListener {
 
 impl TcpListener {
     /// Binds to the first of the addresses that can be bound, and listens. Port 0 lets the system choose; ask
-    /// [`local_addr`](Self::local_addr). The address may be one whose last connections are still closing (`SO_REUSEADDR`).
+    /// [`local_addr`](Self::local_addr). The address may be one whose last connections are still closing
+    /// (`SO_REUSEADDR`).
     ///
     /// # Errors
     ///
@@ -178,8 +179,8 @@ impl Incoming<'_> {
     /// Waits for the next connection.
     ///
     /// Where the system is short of descriptors or memory, the first error of a series is returned, so that it can be
-    /// reported; the calls after it pause (5 ms at first, doubling up to one second) and try again until a connection can
-    /// be had. [`is_pausing`](Self::is_pausing) tells such an error from one that will not pass.
+    /// reported; the calls after it pause (5 ms at first, doubling up to one second) and try again until a connection
+    /// can be had. [`is_pausing`](Self::is_pausing) tells such an error from one that will not pass.
     ///
     /// # Errors
     ///

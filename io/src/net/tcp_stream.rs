@@ -19,8 +19,8 @@ use crate::sys;
 
 /// A TCP connection.
 ///
-/// Reading and writing take `&self`, so one task may read while another writes; or [`split`](Self::split) it. Dropping the
-/// stream closes the connection; what was written is still sent.
+/// Reading and writing take `&self`, so one task may read while another writes; or [`split`](Self::split) it.
+/// Dropping the stream closes the connection; what was written is still sent.
 ///
 /// # Examples
 ///
@@ -200,8 +200,8 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Waits until a read is worth trying: there are bytes, or the end, or an error. A guess that [`try_read`](Self::try_read)
-    /// disproves is forgotten, so a loop over both does not spin.
+    /// Waits until a read is worth trying: there are bytes, or the end, or an error. A guess that
+    /// [`try_read`](Self::try_read) disproves is forgotten, so a loop over both does not spin.
     ///
     /// # Errors
     ///
@@ -331,8 +331,8 @@ impl TcpStream {
 
     /// Sets [`linger`](Self::linger), in whole seconds. Zero makes dropping the stream reset the connection.
     ///
-    /// Anything longer makes **dropping the stream block its thread**: prefer [`shutdown`](Self::shutdown) and reading to
-    /// the end.
+    /// Anything longer makes **dropping the stream block its thread**: prefer [`shutdown`](Self::shutdown) and
+    /// reading to the end.
     ///
     /// # Errors
     ///
@@ -448,7 +448,8 @@ impl TcpStream {
 /// A transfer of this size may have been cut short by the kernel's own limit (2 GiB less a page) and says nothing.
 const CUT_BY_KERNEL: usize = 1 << 30;
 
-/// A read that leaves room has taken all there was: the next one waits for an event. The end is no such thing, it stays.
+/// A read that leaves room has taken all there was: the next one waits for an event. The end is no such thing, it
+/// stays.
 fn after_read(n: usize, asked: usize) -> Attempt<usize> {
     if 0 < n && n < asked && n < CUT_BY_KERNEL {
         Attempt::Drained(n)

@@ -22,7 +22,8 @@ pub(super) fn fill_hyper(
     // SAFETY: nothing is ever written to the slice but initialised bytes: only `recv` gets it.
     let unfilled = unsafe { cursor.as_mut() };
     let n = ready!(stream.poll_read_uninit(cx, unfilled))?;
-    // SAFETY: `poll_read_uninit` has initialised the first `n` bytes of the slice, which begins where the cursor stands.
+    // SAFETY: `poll_read_uninit` has initialised the first `n` bytes of the slice, which begins where the cursor
+    // stands.
     unsafe { cursor.advance(n) };
     Poll::Ready(Ok(()))
 }

@@ -1,8 +1,8 @@
 //! The reactor's alarm clock on Linux: a timer descriptor, because `epoll_wait` counts in whole milliseconds.
 //!
-//! Called by `reactor.rs` only. The alarm is absolute in effect and stays set across turns: the kernel is asked only when
-//! an earlier deadline comes up. A deadline that is given up, or moves to later, leaves the alarm as it is; at worst one
-//! turn then ends early.
+//! Called by `reactor.rs` only. The alarm is absolute in effect and stays set across turns: the kernel is asked only
+//! when an earlier deadline comes up. A deadline that is given up, or moves to later, leaves the alarm as it is; at
+//! worst one turn then ends early.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

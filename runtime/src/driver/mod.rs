@@ -4,8 +4,8 @@
 //! readiness of its source (R2 in `readiness.rs`) and wakes whoever waited for it. Everybody else holds a
 //! [`DriverHandle`]: to register sources, to end a wait ([`DriverHandle::unpark`]), to shut down.
 //!
-//! The driver only ever sees [`std::task::Waker`]: it knows neither tasks nor the scheduler, and it fires no timers itself:
-//! the scheduler tells it how long to wait and looks at the wheel afterwards.
+//! The driver only ever sees [`std::task::Waker`]: it knows neither tasks nor the scheduler, and it fires no timers
+//! itself: the scheduler tells it how long to wait and looks at the wheel afterwards.
 //!
 //! | file | holds |
 //! |---|---|
@@ -20,10 +20,10 @@
 //! **Access.** `Driver` is owned by whoever turns it (the scheduler keeps it behind a lock it only tries). `Shared` is
 //! reached by everybody: the slab by its own rules, `unparked` by the two edges below.
 //!
-//! **Unpark.** `unpark` raises the flag and, if it was down, writes to the operating system's wake-up descriptor. A turn
-//! that sees that event lowers the flag, then returns. An unpark that finds the flag raised may skip the write: the event
-//! of the one that raised it is still to be seen, by this turn or the next, and the turn's exchange on the flag comes
-//! after the unpark's, so what was done before the unpark is visible after the turn.
+//! **Unpark.** `unpark` raises the flag and, if it was down, writes to the operating system's wake-up descriptor. A
+//! turn that sees that event lowers the flag, then returns. An unpark that finds the flag raised may skip the write:
+//! the event of the one that raised it is still to be seen, by this turn or the next, and the turn's exchange on the
+//! flag comes after the unpark's, so what was done before the unpark is visible after the turn.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -74,8 +74,8 @@ pub enum Wait {
     For(Duration),
     /// At most until `deadline`, as seen from `now`, a fresh reading of the clock.
     ///
-    /// Cheaper than [`Wait::For`] for a deadline that was waited for before: the alarm is not set again. A turn may also
-    /// end early, at an earlier deadline of an earlier turn.
+    /// Cheaper than [`Wait::For`] for a deadline that was waited for before: the alarm is not set again. A turn may
+    /// also end early, at an earlier deadline of an earlier turn.
     Until {
         /// When to stop waiting.
         deadline: Instant,
@@ -132,14 +132,15 @@ impl Driver {
         Ok((Self { reactor, shared }, handle))
     }
 
-    /// Waits as told, then reports what happened. Wakers are called here when `batch` is full; what is left in it is the
-    /// caller's to wake. A wait that a signal interrupts is a turn without events.
+    /// Waits as told, then reports what happened. Wakers are called here when `batch` is full; what is left in it is
+    /// the caller's to wake. A wait that a signal interrupts is a turn without events.
     ///
     /// Call it with no lock held that a waker may want.
     ///
     /// # Errors
     ///
-    /// If the operating system refuses to wait, which says that one of the driver's descriptors was closed behind its back.
+    /// If the operating system refuses to wait, which says that one of the driver's descriptors was closed behind its
+    /// back.
     pub fn turn(&mut self, wait: Wait, batch: &mut WakeBatch) -> io::Result<Turn> {
         self.shared.slab.age();
         self.reactor.wait(wait)?;

@@ -1,4 +1,5 @@
-//! The reactor without an operating system, under the names of `reactor.rs`: for models, which have no sockets and no time.
+//! The reactor without an operating system, under the names of `reactor.rs`: for models, which have no sockets and no
+//! time.
 //!
 //! A wait with a limit waits like one without: what a model must show is that somebody ends it. Events are made by
 //! `DriverHandle::inject`.

@@ -1,7 +1,7 @@
 //! One source's readiness: a word (bits, tick, generation) and the wakers of those who wait for it.
 //!
-//! The driver reports events here (R2), operations ask and clear (R1, R3, R4), a registration opens and retires it (R5),
-//! shutdown ends it (R6). This file never makes a system call and never calls a waker while its lock is held.
+//! The driver reports events here (R2), operations ask and clear (R1, R3, R4), a registration opens and retires it
+//! (R5), shutdown ends it (R6). This file never makes a system call and never calls a waker while its lock is held.
 //!
 //! **State.** `Readiness` is one atomic word:
 //!
@@ -22,21 +22,22 @@
 //!
 //! | edge | method | what it does | duty that comes with it |
 //! |---|---|---|---|
-//! | R1 | `check`, then `announce` | bits set: report them with the tick; else say that somebody waits and look again | `Waits`: the waker is already stored, return `Pending` |
-//! | R2 | `report` | sets bits, bumps the tick, takes back the "waits" bits of the directions it wakes, all in one step | `Wake`: take and call the wakers of these directions |
+//! | R1 | `check`, `announce` | reports the bits, or says "somebody waits" and looks again | `Waits`: return `Pending` |
+//! | R2 | `report` | sets bits, bumps the tick, takes "waits" bits back, in one step | `Wake`: call the wakers |
 //! | R3 | `clear` | takes bits away if the tick is still the one that was seen | `Newer`: look again |
 //! | R4 | `Source::unlink` | a waiter leaves before it was woken | drop the waker after the lock |
 //! | R5 | `retire` | next generation, no bits | drop what wakers are left after the lock |
 //! | R6 | `shut_down` | the shutdown bit, for ever | wake everybody |
 //!
-//! A source is opened as *maybe ready*, with tick 0: nothing is known, so the first operation tries its system call, and
-//! would-block clears the guess. Hence no operation ever pays a trip through the driver for data that was there already.
+//! A source is opened as *maybe ready*, with tick 0: nothing is known, so the first operation tries its system call,
+//! and would-block clears the guess. Hence no operation ever pays a trip through the driver for data that was there
+//! already.
 //!
-//! **Why no event is lost.** Everything happens on one word, so its changes stand in one order. A waiter stores its waker
-//! under the lock and then announces itself (R1); the driver sets the bits and sees the announcement in one step (R2). If
-//! R2 comes first, `announce` sees the bits and does not wait; if `announce` comes first, R2 sees it and takes the lock,
-//! which it gets only after the waker is stored. An event between a system call and the R3 that follows it bumps the
-//! tick, so this R3 changes nothing.
+//! **Why no event is lost.** Everything happens on one word, so its changes stand in one order. A waiter stores its
+//! waker under the lock and then announces itself (R1); the driver sets the bits and sees the announcement in one
+//! step (R2). If R2 comes first, `announce` sees the bits and does not wait; if `announce` comes first, R2 sees it
+//! and takes the lock, which it gets only after the waker is stored. An event between a system call and the R3 that
+//! follows it bumps the tick, so this R3 changes nothing.
 //!
 //! **Access.**
 //!
@@ -45,9 +46,10 @@
 //! | word | anybody | at any time, by the edges above only |
 //! | waiters | waiting operations, driver, shutdown | under the mutex; wakers are called and dropped after it |
 //!
-//! **Ordering.** Wakers travel under the mutex, and the data of an event travels through the kernel; all the word itself
-//! has to do is stand in one order, which holds for every atomic. Edges nevertheless acquire and release, so that what a
-//! thread did before it reported is seen by who acts on the report, for sources that are not in the kernel.
+//! **Ordering.** Wakers travel under the mutex, and the data of an event travels through the kernel; all the word
+//! itself has to do is stand in one order, which holds for every atomic. Edges nevertheless acquire and release, so
+//! that what a thread did before it reported is seen by who acts on the report, for sources that are not in the
+//! kernel.
 
 use std::task::{Poll, Waker};
 
@@ -69,7 +71,8 @@ pub const ERROR: u64 = 1 << 4;
 pub const URGENT: u64 = 1 << 5;
 /// The runtime is gone. Set by R6, never cleared.
 const SHUTDOWN: u64 = 1 << 6;
-/// Somebody may wait to read. Set by R1 under the lock, cleared by the R2 that wakes; a hint when set, a proof when clear.
+/// Somebody may wait to read. Set by R1 under the lock, cleared by the R2 that wakes; a hint when set, a proof when
+/// clear.
 const READER_WAITS: u64 = 1 << 7;
 /// Somebody may wait to write; as `READER_WAITS`.
 const WRITER_WAITS: u64 = 1 << 8;
@@ -213,7 +216,8 @@ impl Readiness {
     ///
     /// The slab calls it under its lock, before anybody else knows the slot: no edge.
     fn open(&self, guess: u64) -> u32 {
-        // ordering: AcqRel. The slot comes from a `retire` and goes to whoever gets the token; both may be other threads.
+        // ordering: AcqRel. The slot comes from a `retire` and goes to whoever gets the token; both may be other
+        // threads.
         let before = self.0.fetch_or(guess, Ordering::AcqRel);
         debug_assert!(
             before & BITS_MASK & !SHUTDOWN == 0 && before & TICK_MASK == 0,
@@ -244,7 +248,8 @@ impl Readiness {
 
     /// R1: says that a waker is stored and looks again, in one step. Called with the waiters' lock held.
     fn announce(&self, direction: Direction) -> Check {
-        // ordering: AcqRel. One of `announce` and `report` comes first on this word; whichever is second sees the other.
+        // ordering: AcqRel. One of `announce` and `report` comes first on this word; whichever is second sees the
+        // other.
         let before = self.0.fetch_or(direction.waits_bit(), Ordering::AcqRel);
         Self::check(before, direction)
     }
@@ -369,8 +374,8 @@ impl std::fmt::Display for Decoded {
     }
 }
 
-/// Who waits: [`WaiterId::POLL`] for the poll functions, of which the last one in a direction is remembered, or a number
-/// of its own for each future.
+/// Who waits: [`WaiterId::POLL`] for the poll functions, of which the last one in a direction is remembered, or a
+/// number of its own for each future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaiterId(pub u32);
 
@@ -497,7 +502,8 @@ impl Source {
         }
     }
 
-    /// R1: what is known by now, or `Pending` with `waker` stored for `id`. For use after [`look`](Self::look) found nothing.
+    /// R1: what is known by now, or `Pending` with `waker` stored for `id`. For use after [`look`](Self::look) found
+    /// nothing.
     pub fn poll_wait(
         &self,
         direction: Direction,

@@ -42,11 +42,11 @@ pub enum Attempt<T> {
 
 /// A descriptor known to the driver of a runtime.
 ///
-/// Operations are tried first and wait when they would block. A new registration counts as ready in both directions until
-/// an operation would block, so the first operation never waits for the driver.
+/// Operations are tried first and wait when they would block. A new registration counts as ready in both directions
+/// until an operation would block, so the first operation never waits for the driver.
 ///
-/// The descriptor must outlive the registration: drop the registration first, or deregistering may hit another descriptor
-/// that got the same number. `loxley_io::Registered` keeps both in the right order.
+/// The descriptor must outlive the registration: drop the registration first, or deregistering may hit another
+/// descriptor that got the same number. `loxley_io::Registered` keeps both in the right order.
 ///
 /// # Fairness
 ///

@@ -1,8 +1,8 @@
 //! Signals as something to wait for: signal → socket pair → reactor. The only file naming signal-hook.
 //!
-//! Called by whoever has to end in good order on Ctrl-C, and by the streams of `process`. The handler itself does nothing
-//! but write one byte; everything else happens where the listener is awaited. Signals that come faster than they are
-//! awaited are one: the kernel itself counts no further.
+//! Called by whoever has to end in good order on Ctrl-C, and by the streams of `process`. The handler itself does
+//! nothing but write one byte; everything else happens where the listener is awaited. Signals that come faster than
+//! they are awaited are one: the kernel itself counts no further.
 
 use std::fmt;
 use std::future::Future;
@@ -20,8 +20,8 @@ use super::registration::{Attempt, Interest, NoRuntime, Registration};
 
 /// Waits for Ctrl-C (SIGINT) once.
 ///
-/// The first poll installs a handler, so SIGINT no longer ends the process, not even after the future is dropped: from then
-/// on whoever waits decides. A SIGINT from before the first poll is not seen.
+/// The first poll installs a handler, so SIGINT no longer ends the process, not even after the future is dropped:
+/// from then on whoever waits decides. A SIGINT from before the first poll is not seen.
 ///
 /// # Errors
 ///

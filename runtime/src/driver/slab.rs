@@ -3,8 +3,8 @@
 //! Registrations take and give back slots, the driver looks them up. A look-up takes no lock: slots live in pages that
 //! are made when they are first needed and stay for the driver's life, and the generation is part of the source's word.
 //!
-//! **Access.** Pages are written once each, under the ledger's lock; the ledger is under its lock. A slot goes
-//! free → open → retired → (one turn of the driver) → aging → (one more) → free: nothing that is reported in the batch in
+//! **Access.** Pages are written once each, under the ledger's lock; the ledger is under its lock. A slot goes free →
+//! open → retired → (one turn of the driver) → aging → (one more) → free: nothing that is reported in the batch in
 //! which a source was retired can reach the next one in its slot, even if generations wrapped around.
 
 use std::sync::OnceLock;
@@ -19,7 +19,8 @@ use super::readiness::{GENERATION_BITS, Source};
 const PAGE_LEN: usize = 1 << PAGE_BITS;
 /// How many bits of a token are the index; the rest is generation.
 const INDEX_BITS: u32 = 3 * PAGE_BITS;
-/// The limit of sources per driver. The two highest indices are never used, nor are the tokens the driver keeps to itself.
+/// The limit of sources per driver. The two highest indices are never used, nor are the tokens the driver keeps to
+/// itself.
 pub(super) const SOURCES_MAX: u32 = (1 << INDEX_BITS) - 2;
 
 const TOKEN_GENERATION_BITS: u32 = {
@@ -147,11 +148,13 @@ impl Slab {
         let mut ledger = self.ledger.lock();
         ledger.retired.push(key.index);
         ledger.live -= 1;
-        // ordering: Relaxed. A hint; the ledger itself is under the lock, and a turn that misses it leaves it to the next.
+        // ordering: Relaxed. A hint; the ledger itself is under the lock, and a turn that misses it leaves it to the
+        // next.
         self.has_retired.store(true, Ordering::Relaxed);
     }
 
-    /// Frees the slots that were retired before the turn that now is over. The driver calls it once at each turn's start.
+    /// Frees the slots that were retired before the turn that now is over. The driver calls it once at each turn's
+    /// start.
     pub fn age(&self) {
         // ordering: Relaxed. See `retire`.
         if !self.has_retired.load(Ordering::Relaxed) {

@@ -24,7 +24,7 @@ pub(super) fn block_on<F: Future>(
 ) -> Result<F::Output, TaskError> {
     let mut driver = shared.driver.lock();
     shared.fifo_park.settle();
-    let _outer = current::enter(shared.clone(), shared.main_shard(), true);
+    let _outer = current::enter_to_poll(shared.clone(), shared.main_shard());
     let _driving = current::drive(shared);
     let id = shared.foreign.lock().ids.next();
     Main::scoped(
@@ -169,7 +169,7 @@ impl Shared {
     pub(crate) fn drain_fifo(self: &Arc<Self>) {
         let driver = self.driver.lock();
         self.fifo_park.settle();
-        let outer = current::enter(self.clone(), self.main_shard(), true);
+        let outer = current::enter_to_poll(self.clone(), self.main_shard());
         let driving = current::drive(self);
         let tasks = self.close_foreign();
         self.request_all(&tasks);

@@ -25,7 +25,7 @@ pub(crate) fn block_on<F: Future>(
         return fifo::block_on(shared, future, at);
     }
     let shard = MainShard::take(shared);
-    let _outer = current::enter(shared.clone(), shard.index(), true);
+    let _outer = current::enter_to_poll(shared.clone(), shard.index());
     let _slack = PreciseSleep::new();
     let host = Beside {
         shared: shared.clone(),

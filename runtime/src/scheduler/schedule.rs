@@ -142,9 +142,6 @@ impl Shared {
     }
 
     fn launch_from_outside(self: &Arc<Self>, fresh: Fresh<Self>) {
-        if !current::polls() {
-            self.monitor.ensure_started(self);
-        }
         let admitted = {
             let mut foreign = self.foreign.lock();
             let task = fresh.launch(self, foreign.ids.next());
@@ -188,6 +185,9 @@ impl Shared {
     }
 
     fn place_from_outside(self: &Arc<Self>, admitted: Result<Scheduled, Scheduled>) {
+        if !current::polls() {
+            self.monitor.ensure_started(self);
+        }
         match admitted {
             Ok(task) => Arc::clone(self).inject(task),
             Err(task) => refuse(task),

@@ -3,7 +3,8 @@
 //! 1. `begin_shutdown` raises a flag and unparks every worker.
 //! 2. Each worker closes its own roster, on the thread that would spawn through it, so no spawn slips by; the first one
 //!    closes the foreign roster too, under its lock. From here on a spawn is refused: its future is dropped at once.
-//! 3. Each worker asks every task of its shard to stop (T10). A task's next turn drops its future, without another poll.
+//! 3. Each worker asks every task of its shard to stop (T10). A task's next turn drops its future, without another poll. A
+//!    worker that runs dry asks the tasks of all shards once: another may be stuck in a poll and never get to its own.
 //! 4. Workers run what is queued until every roster is closed and the registry is empty. A task that a foreign thread has
 //!    just woken is in the registry, so nobody leaves before it has arrived in the injector.
 //! 5. The last worker to go shuts the driver (R6) and closes the timers: whoever waits for them elsewhere is woken.
@@ -11,10 +12,11 @@
 
 use super::shared::Shared;
 use crate::blocking::StuckThread;
+use crate::clock::real_now;
 use crate::task::{TaskRef, UnhandledError};
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use loxley_sync::prim::lock::{Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How far a runtime is on its way out.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(super) struct Shutdown {
     /// Rosters still open: one per worker, and the foreign one.
     open_rosters: AtomicUsize,
     workers: Mutex<usize>,
-    worker_gone: Condvar,
+    last_gone: Condvar,
 }
 
 /// What did not stop in time.
@@ -40,7 +42,7 @@ impl Shutdown {
             begun: AtomicBool::new(false),
             open_rosters: AtomicUsize::new(workers + 1),
             workers: Mutex::new(workers),
-            worker_gone: Condvar::new(),
+            last_gone: Condvar::new(),
         }
     }
 
@@ -82,10 +84,13 @@ impl Shared {
         self.shutdown.open_rosters.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Step 2 for the foreign roster. Its tasks.
+    /// Step 2 for the foreign roster. Its tasks, for the first who comes.
     pub(super) fn close_foreign(&self) -> Vec<TaskRef> {
         let tasks = {
             let mut foreign = self.foreign.lock();
+            if foreign.roster.is_closed() {
+                return Vec::new();
+            }
             self.registry.close(&mut foreign.roster);
             self.registry.tasks_of(&foreign.roster)
         };
@@ -115,8 +120,8 @@ impl Shared {
         };
         if left == 0 {
             self.close_world();
+            self.shutdown.last_gone.notify_all();
         }
-        self.shutdown.worker_gone.notify_all();
     }
 
     /// Step 5 proper.
@@ -127,15 +132,15 @@ impl Shared {
 
     /// Step 6. `None` waits for ever.
     pub(crate) fn join(&self, limit: Option<Duration>) -> Unstopped {
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let left = || deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let deadline = limit.and_then(|limit| real_now().checked_add(limit));
+        let left = || deadline.map(|at| at.saturating_duration_since(real_now()));
         let workers = {
             let mut workers = self.shutdown.workers.lock();
             while *workers > 0 {
                 workers = match left() {
-                    None => self.shutdown.worker_gone.wait(workers),
+                    None => self.shutdown.last_gone.wait(workers),
                     Some(Duration::ZERO) => break,
-                    Some(left) => self.shutdown.worker_gone.wait_for(workers, left).0,
+                    Some(left) => self.shutdown.last_gone.wait_for(workers, left).0,
                 };
             }
             *workers

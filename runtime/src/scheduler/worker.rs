@@ -10,6 +10,7 @@ use crate::blocking::Pool;
 use crate::current::{self, Current};
 use crate::driver::Wait;
 use crate::task::{Scheduled, Turn};
+use loxley_sync::prim::Backoff;
 use loxley_sync::prim::atomic::Ordering;
 use loxley_sync::wait::WakeBatch;
 use std::cell::RefMut;
@@ -33,11 +34,13 @@ pub(crate) fn start(
     pool: Pool,
     style: &ThreadStyle<'_>,
 ) -> io::Result<(Arc<Shared>, Vec<std::thread::JoinHandle<()>>)> {
+    // All names before the first thread: the function that gives them may panic.
+    let names = thread_names(config.workers, style.name)?;
     let (shared, seats) = Shared::new(config, pool)?;
     let mut threads = Vec::with_capacity(seats.len());
-    let mut seats = seats.into_iter();
-    while let Some(seat) = seats.next() {
-        let mut builder = std::thread::Builder::new().name((style.name)());
+    let mut seats = seats.into_iter().zip(names);
+    while let Some((seat, name)) = seats.next() {
+        let mut builder = std::thread::Builder::new().name(name);
         if let Some(bytes) = style.stack_size {
             builder = builder.stack_size(bytes);
         }
@@ -57,6 +60,15 @@ pub(crate) fn start(
         }
     }
     Ok((shared, threads))
+}
+
+fn thread_names(workers: usize, name: &dyn Fn() -> String) -> io::Result<Vec<String>> {
+    let names: Vec<_> = (0..workers).map(|_| name()).collect();
+    if names.iter().any(|name| name.contains('\0')) {
+        let text = "thread_name: the operating system takes no name with a NUL in it";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(names)
 }
 
 fn run(shared: &Arc<Shared>, seat: Seat) {
@@ -274,13 +286,14 @@ impl Worker<'_> {
         // ordering: as above.
         counters.parks.store(parks + 1, Ordering::Relaxed);
         call_hook(self.shared.config.on_thread_park.as_ref());
-        loop {
+        // The hook may have woken a task here, of which nobody was told.
+        while !self.core().has_work(self.shared) {
             let mut batch = WakeBatch::new();
             let notified = self.remote.park.park(self.shared, self.index, &mut batch);
             wake_all(&mut batch);
             self.fire_timers(&mut batch);
             wake_all(&mut batch);
-            if notified || self.core().has_work(self.shared) || self.must_stop() {
+            if notified || self.must_stop() {
                 break;
             }
         }
@@ -310,10 +323,8 @@ impl Worker<'_> {
         shared.roster_closed();
         shared.request_all(&mine);
         drop(mine);
-        if self.index == 0 {
-            let foreign = shared.close_foreign();
-            shared.request_all(&foreign);
-        }
+        shared.request_all(&shared.close_foreign());
+        let mut idle_before = false;
         // The one that sees the end tells the others. Two workers that take out the last two tasks at once cannot both miss
         // the other's: each looks again after its SleepFence.
         while !shared.is_drained() {
@@ -327,7 +338,12 @@ impl Worker<'_> {
             };
             match task {
                 Some(task) => self.poll(task),
-                None => self.rest_while_draining(),
+                None if idle_before => self.rest_while_draining(),
+                None => {
+                    // A worker that is stuck in a poll does not ask its tasks: so they are asked by whoever has time.
+                    idle_before = true;
+                    shared.request_all(&shared.tasks());
+                }
             }
         }
         shared.unpark_all();
@@ -336,6 +352,14 @@ impl Worker<'_> {
     /// As [`sleep`](Self::sleep), but for the last tasks, which are in other threads' hands; in the driver nobody is needed.
     fn rest_while_draining(&self) {
         let shared = self.shared;
+        // The others are usually as far as this one: a look or two at them is cheaper than a sleep.
+        let backoff = Backoff::new();
+        while !backoff.is_completed() {
+            if shared.is_drained() || shared.has_work_for(self.index) {
+                return;
+            }
+            backoff.snooze();
+        }
         shared.idle.fall_asleep(self.index, false);
         if !shared.has_work_for(self.index) && !shared.is_drained() && !self.core().has_work(shared)
         {

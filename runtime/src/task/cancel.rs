@@ -8,8 +8,8 @@
 )]
 
 use super::join::TaskRef;
-use super::raw;
 use super::state::Request;
+use super::{cell, raw};
 use loxley_sync::CancelledError;
 use loxley_sync::prim::atomic::Ordering;
 use std::panic::Location;
@@ -57,7 +57,7 @@ impl TaskRef {
             // The first request is the one that interrupts the wait, so its message stands.
             let mut request = header.cold().request.lock();
             if request.is_none() {
-                *request = Some((message, origin));
+                *request = Some(cell::Request { message, origin });
             }
         }
         match header.state.request() {
@@ -76,10 +76,10 @@ impl TaskRef {
         let request = self.header().cold_if_any();
         let request = request.and_then(|cold| cold.request.lock().clone());
         // Without a request it was the runtime that ended, before or while the task was spawned.
-        let (message, origin) = request.unwrap_or_else(|| {
-            let message = "the runtime shut down".into();
-            (Some(message), self.spawned_at())
+        let request = request.unwrap_or_else(|| cell::Request {
+            message: Some("the runtime shut down".into()),
+            origin: self.spawned_at(),
         });
-        CancelledError::new(message, origin)
+        CancelledError::new(request.message, request.origin)
     }
 }

@@ -69,7 +69,14 @@ pub(crate) struct Header {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Mutex<Option<Arc<str>>>,
-    pub(crate) request: Mutex<Option<(Option<Arc<str>>, &'static Location<'static>)>>,
+    pub(crate) request: Mutex<Option<Request>>,
+}
+
+/// Who asked the task to stop, and what was said.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) message: Option<Arc<str>>,
+    pub(crate) origin: &'static Location<'static>,
 }
 
 /// What the future's place holds.

@@ -219,10 +219,6 @@ impl<T> Task<T> {
 
     /// The same task without its output.
     #[must_use]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "asyncio has no word for it; a conversion by reference"
-    )]
     pub fn as_ref(&self) -> TaskRef {
         TaskRef((*self.task).clone())
     }
@@ -441,6 +437,16 @@ impl Panic {
 
     pub(super) fn reporter(&self) -> Option<Reporter> {
         self.reporter.clone()
+    }
+}
+
+impl Drop for Panic {
+    /// A payload whose own drop panics is the last thing that should end whoever handles an error.
+    fn drop(&mut self) {
+        let payload = self.payload.lock().take();
+        if let Some(payload) = payload {
+            super::drop_quietly(payload);
+        }
     }
 }
 

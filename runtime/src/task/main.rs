@@ -56,7 +56,7 @@ impl<H: Host> Main<H> {
             thread: thread::current().id(),
             host,
         });
-        let bomb = Abort;
+        let mut bomb = Abort { armed: true };
         // SAFETY: the right to poll only ever passes through `slot`, and `turn` takes it out on this thread only, so the
         // future is polled and dropped here; `bomb` sees to it that the task is complete before `F`'s lifetime can end;
         // the handle stays in this function.
@@ -71,7 +71,7 @@ impl<H: Host> Main<H> {
             Err(task) => super::refuse(task),
         }
         assert!(task_ref.is_finished(), "driven to its end");
-        std::mem::forget(bomb);
+        bomb.armed = false;
         handle.into_result()
     }
 
@@ -111,11 +111,15 @@ impl<H: Host> Schedule for Main<H> {
 }
 
 /// Dropped in unwinding, it ends the process: a borrowing future must not outlive its frame.
-struct Abort;
+struct Abort {
+    armed: bool,
+}
 
 impl Drop for Abort {
     fn drop(&mut self) {
-        std::process::abort();
+        if self.armed {
+            std::process::abort();
+        }
     }
 }
 

@@ -39,7 +39,7 @@ const KEPT: bool = cfg!(not(any(debug_assertions, miri, loom, shuttle)));
 
 /// A free block: the rest of its chain.
 struct Free {
-    next: *mut Free,
+    next: *mut Self,
 }
 
 /// A chain of free blocks of one size.

@@ -15,6 +15,7 @@ mod cell;
 mod join;
 mod main;
 mod memory;
+mod nesting;
 mod raw;
 mod registry;
 mod run;

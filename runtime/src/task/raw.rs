@@ -9,8 +9,8 @@ use super::cell::{Cell, Header, Stage};
 use super::memory;
 use super::run;
 use super::state::Wake;
-use super::unhandled::UnhandledError;
-use super::{Schedule, TaskId, TaskRef};
+use super::unhandled::{Reporter, UnhandledError};
+use super::{Schedule, TaskId, TaskRef, nesting};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::alloc::Layout;
 use std::fmt;
@@ -31,6 +31,8 @@ pub(crate) struct Vtable {
     pub(super) take_output: unsafe fn(NonNull<Header>, *mut ()),
     /// Drops the output if it is still there. The caller owns the output by `state.rs`.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
+    /// The handler of the task's runtime. The task is not complete.
+    pub(super) reporter: unsafe fn(NonNull<Header>) -> Reporter,
     /// Frees the cell. The caller held the last reference.
     pub(super) dealloc: unsafe fn(NonNull<Header>),
 }
@@ -171,6 +173,7 @@ fn vtable<F: Future, S: Schedule>() -> &'static Vtable {
             schedule: schedule::<S>,
             take_output: take_output::<F>,
             drop_output: drop_output::<F>,
+            reporter: reporter::<S>,
             dealloc: dealloc::<F>,
         };
     }
@@ -183,17 +186,25 @@ fn vtable<F: Future, S: Schedule>() -> &'static Vtable {
 ///
 /// `S` must be the task's scheduler type, and the task must not complete while the returned value is used, unless the user
 /// made itself an owner by cloning the `Arc`.
-pub(super) unsafe fn scheduler<S: Schedule>(header: &Header) -> ManuallyDrop<Arc<S>> {
+#[inline]
+pub(super) unsafe fn scheduler<S: Schedule>(header: NonNull<Header>) -> ManuallyDrop<Arc<S>> {
+    // SAFETY: a task that is not complete is alive.
+    let scheduler = unsafe { header.as_ref() }.scheduler.cast::<S>();
     // SAFETY: the pointer came from `Arc::as_ptr` and that count is still held by the runtime; `ManuallyDrop` takes none.
-    ManuallyDrop::new(unsafe { Arc::from_raw(header.scheduler.cast::<S>()) })
+    ManuallyDrop::new(unsafe { Arc::from_raw(scheduler) })
 }
 
 unsafe fn schedule<S: Schedule>(header: NonNull<Header>) {
     // SAFETY: the right to poll is ours, so the task is alive and not complete.
-    let scheduler = unsafe { scheduler::<S>(header.as_ref()) };
+    let scheduler = unsafe { scheduler::<S>(header) };
     // SAFETY: the right is moved on, once.
     let task = unsafe { Scheduled::from_raw(header) };
     scheduler.schedule(task);
+}
+
+unsafe fn reporter<S: Schedule>(header: NonNull<Header>) -> Reporter {
+    // SAFETY: the table belongs to this task, which is not complete by the contract.
+    unsafe { scheduler::<S>(header) }.reporter()
 }
 
 unsafe fn take_output<F: Future>(header: NonNull<Header>, to: *mut ()) {
@@ -213,6 +224,40 @@ unsafe fn take_output<F: Future>(header: NonNull<Header>, to: *mut ()) {
 unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
     // SAFETY: the table belongs to this task, so the cell is of this type.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    if !std::mem::needs_drop::<F::Output>() || !has_output(&cell.stage) {
+        // SAFETY: the same contract.
+        return unsafe { drop_stage::<F>(header) };
+    }
+    // The output may hold the handle of a finished task, whose output holds the next one, and so on.
+    // SAFETY: the caller's reference keeps the task alive.
+    let Some(nested) = nesting::descend(|| unsafe { TaskRef::retained(header) }) else {
+        return;
+    };
+    // SAFETY: the same contract.
+    unsafe { drop_stage::<F>(header) };
+    while let Some(task) = nested.next_aside() {
+        let deeper = task.as_ptr();
+        // SAFETY: the vtable of a living task.
+        let drop_output = unsafe { deeper.as_ref() }.vtable.drop_output;
+        // SAFETY: the output passed on to the list with the task, and comes off it once.
+        unsafe { drop_output(deeper) };
+    }
+}
+
+/// Whether the output is still there. The caller owns it.
+fn has_output<F: Future>(stage: &UnsafeCell<Stage<F>>) -> bool {
+    stage.with(|stage| {
+        // SAFETY: nobody else touches a complete task's stage but the owner of the output, who is the caller.
+        matches!(unsafe { &*stage }, Stage::Done(Ok(_)))
+    })
+}
+
+/// # Safety
+///
+/// As `drop_output`.
+unsafe fn drop_stage<F: Future>(header: NonNull<Header>) {
+    // SAFETY: the table belongs to this task, so the cell is of this type.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     let stage = cell.stage.with_mut(|stage| {
         // SAFETY: the caller owns the output.
         unsafe { stage.replace(Stage::Taken) }
@@ -221,8 +266,9 @@ unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
         Stage::Done(Err(super::Failure::Panicked(panic))) => panic.reporter(),
         _ => None,
     };
-    let cause = run::drop_outcome(stage);
-    if let (Some(reporter), Some(cause)) = (reporter, cause) {
+    if let Some(cause) = run::drop_outcome(stage) {
+        // The task's own runtime may be gone: its handler is known to a panic, else that of the task that drops it is told.
+        let reporter = reporter.or_else(run::current_reporter).unwrap_or_default();
         // SAFETY: the caller's reference keeps the task alive.
         let task = unsafe { TaskRef::retained(header) };
         reporter.report(&UnhandledError::new(task, cause));

@@ -83,6 +83,11 @@ pub struct Roster {
 
 impl Registry {
     /// A registry of `shards` shards, and the right to each.
+    ///
+    /// # Panics
+    ///
+    /// With more shards than a place can number.
+    #[must_use]
     pub fn new(shards: usize) -> (Self, Vec<Roster>) {
         let registry = Self {
             shards: (0..shards)
@@ -98,6 +103,10 @@ impl Registry {
     }
 
     /// G1: puts a fresh task in. Gives it back if the roster is closed.
+    ///
+    /// # Errors
+    ///
+    /// The task, if the roster is closed.
     #[inline]
     pub fn join(&self, roster: &mut Roster, mut task: Scheduled) -> Result<Scheduled, Scheduled> {
         if roster.closed {

@@ -9,13 +9,14 @@
 use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
-use super::unhandled::{Cause, UnhandledError};
+use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, panic_message, waker};
 use loxley_sync::ambient;
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
 use std::cell::Cell as StdCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -31,6 +32,15 @@ pub(crate) fn current_task() -> Option<TaskRef> {
     let header = CURRENT.try_with(StdCell::get).ok().flatten()?;
     // SAFETY: `Entered` removes the pointer before the poller gives up *running*, so the task is alive.
     Some(unsafe { TaskRef::retained(header) })
+}
+
+/// The handler of the runtime whose task is being polled on this thread.
+pub(super) fn current_reporter() -> Option<Reporter> {
+    let header = CURRENT.try_with(StdCell::get).ok().flatten()?;
+    // SAFETY: as in `current_task`.
+    let reporter = unsafe { header.as_ref() }.vtable.reporter;
+    // SAFETY: the table belongs to this task, which is being polled and so not complete.
+    Some(unsafe { reporter(header) })
 }
 
 /// The ambient of one poll: the current task and a fresh record for the leaves; dropped, the outer ones are back.
@@ -192,7 +202,7 @@ unsafe fn finish<F: Future, S: Schedule>(
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     // SAFETY: the task is not complete, and the caller's thread keeps the scheduler alive beyond that.
-    let scheduler = unsafe { raw::scheduler::<S>(&cell.header) };
+    let scheduler = unsafe { raw::scheduler::<S>(header) };
     if let Err(Failure::Panicked(panic)) = &mut outcome {
         // Whoever drops it unseen may be a handle that outlives the runtime, so it takes its reporter along.
         panic.set_reporter(scheduler.reporter());
@@ -267,8 +277,8 @@ pub(super) fn drop_outcome<F: Future>(stage: Stage<F>) -> Option<Cause> {
 /// Drops a panic's payload, whose own drop may panic.
 pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // A payload whose drop panics with a payload whose drop panics is not worth a third try.
-        std::mem::forget(second);
+        // A payload whose drop panics with a payload whose drop panics is not worth a third try: it leaks.
+        let _ = ManuallyDrop::new(second);
     }
 }
 
@@ -280,7 +290,7 @@ unsafe fn report<S: Schedule>(header: NonNull<Header>, cause: Cause) {
     // SAFETY: alive by the contract.
     let task = unsafe { TaskRef::retained(header) };
     // SAFETY: not complete by the contract.
-    let reporter = unsafe { raw::scheduler::<S>(header.as_ref()) }.reporter();
+    let reporter = unsafe { raw::scheduler::<S>(header) }.reporter();
     reporter.report(&UnhandledError::new(task, cause));
 }
 

@@ -15,6 +15,7 @@ pub struct Slot(AtomicPtr<Header>);
 
 impl Slot {
     /// An empty slot.
+    #[expect(clippy::new_without_default, reason = "a slot belongs to a worker")]
     #[must_use]
     pub fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))

@@ -110,7 +110,7 @@ pub enum EndPoll {
 
 /// What the caller of a wake or a request does.
 #[must_use]
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     /// The caller puts the task into a queue.
     Enqueue,
@@ -160,6 +160,8 @@ pub enum DropJoin {
 
 impl State {
     /// T1: a task about to be put into a queue, with a reference for the runtime and one for the handle.
+    #[expect(clippy::new_without_default, reason = "T1 is an edge, not a default")]
+    #[must_use]
     pub fn new() -> Self {
         Self(AtomicUsize::new(SCHEDULED | JOIN | (2 * REF)))
     }
@@ -331,6 +333,10 @@ impl State {
     }
 
     /// One more reference, made from an existing one.
+    ///
+    /// # Panics
+    ///
+    /// If there are so many that one more could overflow the count.
     #[inline]
     pub fn retain(&self) {
         // ordering: relaxed, as for any count made from a reference that is itself alive.

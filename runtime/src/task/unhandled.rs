@@ -2,7 +2,7 @@
 //!
 //! The handler is user code. It is called with no lock held, and a panic in it is caught: it must not take a worker along.
 
-use super::TaskRef;
+use super::{TaskRef, drop_quietly};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -83,8 +83,9 @@ impl Reporter {
 
     /// Calls the handler; if that panics, the panic hook has said so and the report goes to stderr.
     pub(crate) fn report(&self, error: &UnhandledError) {
-        if catch_unwind(AssertUnwindSafe(|| (self.0)(error))).is_err() {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.0)(error))) {
             log_to_stderr(error);
+            drop_quietly(payload);
         }
     }
 }

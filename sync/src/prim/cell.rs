@@ -27,6 +27,12 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+impl<T> UnsafeCell<T> {
+    pub fn into_inner(self) -> T {
+        self.inner.into_inner()
+    }
+}
+
 impl<T: ?Sized> UnsafeCell<T> {
     /// Calls `f` with a pointer for shared access.
     #[inline(always)]

@@ -49,7 +49,7 @@
 )]
 
 use super::WakeBatch;
-use crate::ambient::{WaitKind, has_budget_remaining, poll_budgeted, wait_reason};
+use crate::ambient::{WaitKind, attempt, poll_budgeted, wait_reason};
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
@@ -78,7 +78,7 @@ pub trait Protocol: Sized {
     /// What a waiter says when it enlists, and finds, perhaps changed, in its grant.
     type Note;
 
-    /// The last waiter is about to be granted or has left; the mutex is held. The place to clear a *somebody waits* bit.
+    /// The last waiter was granted or has left; the mutex is held. The place to clear a *somebody waits* bit.
     fn emptied(&self) {}
 
     /// A waiter leaves without a grant; the mutex is held. The place to keep counts exact.
@@ -203,17 +203,6 @@ impl<P: Protocol> WaitList<P> {
         &self.shared
     }
 
-    /// What is shared without the mutex, when nobody shares it.
-    #[inline]
-    pub fn shared_mut(&mut self) -> &mut P {
-        &mut self.shared
-    }
-
-    /// What is shared without the mutex, taken out.
-    pub fn into_shared(self) -> P {
-        self.shared
-    }
-
     /// Takes the mutex.
     #[inline]
     pub fn lock(&self) -> Locked<'_, P> {
@@ -230,23 +219,16 @@ impl<P: Protocol> WaitList<P> {
     /// # Cancel safety
     ///
     /// Dropped before `enter`: nothing happened. While waiting: [`Protocol::left`]. With a grant: [`Protocol::give_back`].
+    #[inline]
     pub async fn wait<R>(
         &self,
         kind: WaitKind,
         at: &'static Location<'static>,
-        mut fast: impl FnMut() -> Option<R>,
+        fast: impl FnOnce() -> Option<R>,
         enter: impl FnOnce(&mut Locked<'_, P>) -> Entry<R, P::Note>,
     ) -> Waited<R, P::Note> {
-        let first =
-            poll_fn(
-                |cx| match poll_budgeted(cx, |_| fast().map_or(Poll::Pending, Poll::Ready)) {
-                    Poll::Ready(done) => Poll::Ready(Some(done)),
-                    Poll::Pending if has_budget_remaining() => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                },
-            );
-        // The waiter is made only now: the fast path does not pay for it.
-        if let Some(done) = first.await {
+        // The waiter is made only after it: the fast path does not pay for it.
+        if let Some(done) = attempt(fast).await {
             return Waited::Done(done);
         }
         let mut waiter = pin!(Waiter::new(self));
@@ -304,10 +286,11 @@ impl<'a, P: Protocol> Locked<'a, P> {
     #[must_use = "a waker that is not called is a wake-up lost"]
     pub fn grant_front_in(&mut self, lane: Lane, edit: impl FnOnce(&mut P::Note)) -> Option<Waker> {
         let node = self.inner.lanes[lane as usize].head?;
-        self.unlink(lane, node);
-        // SAFETY: it was in the list, so it is alive; it stays alive until its future sees GRANTED, stored below.
-        let node = unsafe { node.as_ref() };
-        let waker = node.slot.with_mut(|slot| {
+        // SAFETY: it is in the list, so it is alive; it stays alive until its future sees GRANTED, stored below.
+        let waiter = unsafe { node.as_ref() };
+        // What a protocol brings along may panic: `edit` runs while the node is still in the list and WAITING, `emptied`
+        // when it is out and GRANTED. In between nothing can.
+        let waker = waiter.slot.with_mut(|slot| {
             // SAFETY: the node is WAITING and we hold the mutex (table Access).
             let slot = unsafe { &mut *slot };
             if let Some(note) = &mut slot.note {
@@ -316,8 +299,10 @@ impl<'a, P: Protocol> Locked<'a, P> {
             slot.waker.take()
         });
         debug_assert!(waker.is_some(), "a node in the list has a waker");
+        self.inner.lanes[lane as usize].unlink(node);
         // ordering: row A. The node may be gone right after this store.
-        node.stage.store(GRANTED, Ordering::Release);
+        waiter.stage.store(GRANTED, Ordering::Release);
+        self.look_if_emptied();
         waker
     }
 
@@ -360,9 +345,7 @@ impl<'a, P: Protocol> Locked<'a, P> {
         }
     }
 
-    /// Takes `node`, which is in `lane` of this list, out of it. The caller moves it out of WAITING.
-    fn unlink(&mut self, lane: Lane, node: NonNull<Node<P::Note>>) {
-        self.inner.lanes[lane as usize].unlink(node);
+    fn look_if_emptied(&self) {
         if self.inner.lanes.iter().all(|lane| lane.head.is_none()) {
             self.list.shared.emptied();
         }
@@ -524,6 +507,10 @@ impl<'a, P: Protocol> Waiter<'a, P> {
             Entry::Wait(note) => (Lane::Main, note),
             Entry::WaitAside(note) => (Lane::Side, note),
         };
+        assert!(
+            std::ptr::eq(locked.list, this.list),
+            "a waiter enlists in its own list"
+        );
         this.node.slot.with_mut(|slot| {
             // SAFETY: the node is IDLE, so it is ours; the mutable borrow of the pinned waiter is in our hands.
             let slot = unsafe { &mut *slot };
@@ -619,16 +606,16 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         let lane = self.node.slot.with_mut(|slot| {
             // SAFETY: the node is WAITING and we hold the mutex (table Access).
             let slot = unsafe { &mut *slot };
-            if let Some(note) = &mut slot.note {
-                P::leaving(&mut locked.inner.state, note);
-            }
             slot.lane
         });
-        locked.unlink(lane, NonNull::from(&self.node));
+        locked.inner.lanes[lane as usize].unlink(NonNull::from(&self.node));
         // ordering: row C, under the mutex.
         self.node.stage.store(IDLE, Ordering::Relaxed);
-        drop(locked);
-        self.take_note()
+        // The node is out and ours: what a protocol brings along may panic from here on.
+        let mut note = self.take_note()?;
+        P::leaving(&mut locked.inner.state, &mut note);
+        locked.look_if_emptied();
+        Some(note)
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Count(AtomicUsize);
 
 impl Count {
     pub fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -28,7 +28,7 @@ impl Wake for Count {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -120,19 +120,30 @@ impl Rng {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+    /// Below 4.
+    pub fn quarter(&mut self) -> usize {
+        usize::from(self.next().to_le_bytes()[7] >> 6)
     }
 }
 
-/// Polls a future a random number of times, then drops it unless it is done.
+/// How often a future is polled before it is given up: often not at all, often for ever.
+pub fn patience(rng: &mut Rng) -> u64 {
+    [0, 1, u64::MAX, u64::MAX][rng.quarter()]
+}
+
+/// Polls a future up to `polls` times more than once, then drops it unless it is done.
 pub async fn give_up_after<T>(polls: u64, future: impl Future<Output = T>) -> Option<T> {
+    if polls == u64::MAX {
+        return Some(future.await);
+    }
     let mut future = std::pin::pin!(future);
     let mut left = polls;
     std::future::poll_fn(move |cx| {
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(value));
         }
+        // Whoever is to grant may need this processor.
+        std::thread::yield_now();
         if left == 0 {
             return Poll::Ready(None);
         }

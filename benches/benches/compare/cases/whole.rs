@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use loxley_benches::case::{Case, Metric, Params, Unit};
 use loxley_benches::stats::median;
 
-use crate::rt::{Rt, on_worker};
+use crate::rt::Rt;
 use crate::usage::{context_switches, cpu_nanos, nanos};
 
 const STARTS: usize = 100;
@@ -14,7 +14,7 @@ pub fn cases<R: Rt>() -> Vec<Case> {
     vec![
         Case {
             name: "start_stop",
-            about: "start the runtime, run one empty task, stop it; p50",
+            about: "start the runtime, block on a future that spawns and awaits one empty task, stop it; p50",
             metrics: const { &[Metric::lower("p50", Unit::Nanos).target(1.3)] },
             run: start_stop::<R>,
         },
@@ -36,7 +36,9 @@ fn start_stop<R: Rt>(params: &Params) -> Vec<f64> {
     let mut samples: Vec<f64> = (0..params.scaled(STARTS))
         .map(|_| {
             let begin = Instant::now();
-            on_worker::<R, _>(params.workers, || async {});
+            let engine = R::start(params.workers);
+            R::block_on(&engine, async { R::spawn(async {}).await });
+            R::stop(engine);
             nanos(begin.elapsed())
         })
         .collect();

@@ -1,13 +1,16 @@
 //! Loxley: the work-stealing flavour as a program would build it, but for the worker count.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, yield_now};
+use loxley_io::{TcpListener, TcpStream};
+use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, to_thread, yield_now};
 
-use super::Rt;
+use super::{Blocking, Net, Rt};
 
 /// The subject of the comparison.
 pub struct Loxley;
@@ -89,5 +92,47 @@ impl Rt for Loxley {
         future: F,
     ) -> Option<F::Output> {
         timeout(limit, future).await.ok()
+    }
+}
+
+impl Blocking for Loxley {
+    fn to_thread<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        to_thread(work)
+    }
+}
+
+impl Net for Loxley {
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        stream.read(buffer).await
+    }
+
+    async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+        stream.write_all(bytes).await
+    }
+
+    async fn serve_http(stream: TcpStream) {
+        let service = hyper::service::service_fn(super::hello);
+        let connection = hyper::server::conn::http1::Builder::new()
+            .pipeline_flush(true)
+            .serve_connection(stream, service);
+        // An error is a client that went away.
+        let _ = connection.await;
     }
 }

@@ -1,0 +1,181 @@
+//! Models of `sync/src/queue/core.rs`.
+
+use loxley_sync::Queue;
+use loxley_sync::prim::{model, thread};
+use loxley_sync::wait::block_on;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+fn get_once(queue: &Queue<u8>) -> Option<u8> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match pin!(queue.get()).poll(&mut cx) {
+        Poll::Ready(item) => item.ok(),
+        Poll::Pending => None,
+    }
+}
+
+fn put_once(queue: &Queue<u8>, item: u8) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    pin!(queue.put(item)).poll(&mut cx) == Poll::Ready(Ok(()))
+}
+
+fn drain(queue: &Queue<u8>) -> Vec<u8> {
+    std::iter::from_fn(|| queue.get_nowait().ok()).collect()
+}
+
+// edges: Q1, Q2, Q3, Q4, Q5, Q6, Q7, Q8 with one place
+#[test]
+fn putter_and_getter_sleep_for_ever() {
+    model(|| {
+        let queue = Queue::new(1);
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                block_on(queue.put(1)).unwrap();
+                block_on(queue.put(2)).unwrap();
+            })
+        };
+        assert_eq!(block_on(queue.get()), Ok(1));
+        assert_eq!(block_on(queue.get()), Ok(2));
+        putting.join().unwrap();
+        assert!(queue.is_empty());
+    });
+}
+
+// edges: Q3, Q5, Q7, Q9
+#[test]
+fn dropped_getter_takes_the_item_along() {
+    model(|| {
+        let queue = Queue::new(1);
+        let leaving = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                if let Some(item) = get_once(&queue) {
+                    block_on(queue.put(item)).unwrap();
+                }
+            })
+        };
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || block_on(queue.put(1)).unwrap())
+        };
+        assert_eq!(block_on(queue.get()), Ok(1));
+        leaving.join().unwrap();
+        putting.join().unwrap();
+        assert!(queue.is_empty());
+    });
+}
+
+// edges: Q4, Q6, Q8, Q9
+#[test]
+fn dropped_putter_takes_the_place_along() {
+    model(|| {
+        let queue = Queue::new(1);
+        queue.put_nowait(0).unwrap();
+        let leaving = {
+            let queue = queue.clone();
+            thread::spawn(move || put_once(&queue, 1))
+        };
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || block_on(queue.put(2)).unwrap())
+        };
+        let mut got = vec![block_on(queue.get()).unwrap()];
+        got.push(block_on(queue.get()).unwrap());
+        let both = leaving.join().unwrap();
+        if both {
+            got.push(block_on(queue.get()).unwrap());
+        }
+        putting.join().unwrap();
+        got.extend(drain(&queue));
+        got.sort_unstable();
+        assert_eq!(got, if both { vec![0, 1, 2] } else { vec![0, 2] });
+    });
+}
+
+// edges: Q5, Q7, Q10: an item put before the end is fetched or left, nobody sleeps on
+#[test]
+fn shutdown_between_look_and_sleep() {
+    model(|| {
+        let queue = Queue::new(1);
+        let ending = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                queue.put_nowait(1).unwrap();
+                queue.shutdown(false);
+            })
+        };
+        assert_eq!(block_on(queue.get()), Ok(1));
+        assert!(block_on(queue.get()).is_err());
+        ending.join().unwrap();
+    });
+}
+
+// edges: Q6, Q8, Q10: a putter is refused or its item is in the queue
+#[test]
+fn shutdown_swallows_an_item() {
+    model(|| {
+        let queue = Queue::new(1);
+        queue.put_nowait(1).unwrap();
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || block_on(queue.put(2)).is_ok())
+        };
+        let first = queue.get_nowait();
+        queue.shutdown(false);
+        let put = putting.join().unwrap();
+        assert_eq!(first, Ok(1));
+        assert_eq!(drain(&queue), if put { vec![2] } else { vec![] });
+    });
+}
+
+// edges: Q11 against a join that is about to sleep
+#[test]
+fn last_task_done_between_look_and_sleep() {
+    model(|| {
+        let queue = Queue::new(0);
+        queue.put_nowait(1).unwrap();
+        let working = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                queue.get_nowait().unwrap();
+                queue.task_done().unwrap();
+                queue.put_nowait(2).unwrap();
+                queue.get_nowait().unwrap();
+                queue.task_done().unwrap();
+            })
+        };
+        block_on(queue.join());
+        working.join().unwrap();
+    });
+}
+
+// edges: Q6, Q10
+#[test]
+fn shutdown_leaves_a_putter_asleep() {
+    model(|| {
+        let queue = Queue::new(1);
+        queue.put_nowait(1).unwrap();
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || block_on(queue.put(2)).is_err())
+        };
+        queue.shutdown(false);
+        assert!(putting.join().unwrap());
+    });
+}
+
+// edges: Q11: one notification only
+#[test]
+fn join_misses_the_only_notification() {
+    model(|| {
+        let queue = Queue::new(0);
+        queue.put_nowait(1).unwrap();
+        let working = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.task_done().unwrap())
+        };
+        block_on(queue.join());
+        working.join().unwrap();
+    });
+}

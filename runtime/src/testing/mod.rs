@@ -1,0 +1,238 @@
+//! What tests stand on: a runtime per test that may not hang and may not leak, and sweeps that drop or cancel a future at
+//! every point where it waits.
+//!
+//! `#[loxley::test]` expands to [`run`]. Everything here goes through the public API and reads the real clock only to bound
+//! how long a test may take.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `watchdog.rs` | the limit of a test, and the list of tasks when it is reached |
+//! | `leaks.rs` | what must be gone when a test ends |
+//! | `sweep.rs` | [`drop_at_every_pending`], [`cancel_at_every_pending`] |
+
+mod leaks;
+mod sweep;
+mod watchdog;
+
+pub use sweep::{cancel_at_every_pending, drop_at_every_pending};
+
+use leaks::Baseline;
+use std::env;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use watchdog::Watchdog;
+
+use loxley_sync::prim::lock::Mutex;
+
+use crate::current;
+use crate::runtime::{Handle, Runtime};
+use crate::task::TaskRef;
+
+/// How long a test may take on the real clock, when nobody says otherwise.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Overrides [`LIMIT`], in milliseconds; 0 switches the limit off, for a debugger.
+const LIMIT_VARIABLE: &str = "LOXLEY_TEST_LIMIT_MS";
+
+/// How long the runtime of a test may take to stop. A thread that is still busy then fails the test.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+
+/// Descriptors belong to the whole process, so a test that counts them runs alone among those that come through [`run`]:
+/// the one piece of state that runtimes share here.
+static DESCRIPTORS: RwLock<()> = RwLock::new(());
+
+/// How a test runs.
+#[derive(Clone, Debug, Default)]
+#[must_use = "pass it to `run`"]
+pub struct Config {
+    is_current_thread: bool,
+    worker_threads: Option<usize>,
+    debug: bool,
+    leak_check: bool,
+    start_paused: bool,
+    limit: Option<Duration>,
+}
+
+impl Config {
+    /// The defaults: as many workers as [`Runtime::new`] has, no leak check, ten seconds.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One queue, and strict asyncio order.
+    pub fn current_thread(mut self) -> Self {
+        self.is_current_thread = true;
+        self
+    }
+
+    /// So many workers. Default: one per processor.
+    pub fn worker_threads(mut self, count: usize) -> Self {
+        self.worker_threads = Some(count);
+        self
+    }
+
+    /// Debug mode. Default off.
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
+    }
+
+    /// Whether the test fails for what it leaves behind: tasks, timers, watched descriptors, blocking jobs, open
+    /// descriptors, and failures that nobody awaited. Default off.
+    ///
+    /// Descriptors are counted for the whole process (on Linux). Tests with this check therefore run one at a time among
+    /// `#[loxley::test]`s; a plain `#[test]` beside them in the same binary should not open any.
+    pub fn leak_check(mut self, leak_check: bool) -> Self {
+        self.leak_check = leak_check;
+        self
+    }
+
+    /// Whether the clock stands, and jumps to the next deadline when nothing can run. Only with
+    /// [`current_thread`](Self::current_thread). Default off.
+    pub fn start_paused(mut self, start_paused: bool) -> Self {
+        self.start_paused = start_paused;
+        self
+    }
+
+    /// How long the test may take on the real clock. Default 10 seconds, or `LOXLEY_TEST_LIMIT_MS`; zero switches the
+    /// limit off.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    fn effective_limit(&self) -> Option<Duration> {
+        let from_environment = || {
+            let text = env::var(LIMIT_VARIABLE).ok()?;
+            Some(Duration::from_millis(text.trim().parse().ok()?))
+        };
+        let limit = self.limit.or_else(from_environment).unwrap_or(LIMIT);
+        (!limit.is_zero()).then_some(limit)
+    }
+
+    fn build(&self, unhandled: &Arc<Mutex<Vec<String>>>) -> Runtime {
+        let mut builder = Runtime::builder()
+            .debug(self.debug)
+            .start_paused(self.start_paused);
+        if self.is_current_thread {
+            builder = builder.current_thread();
+        }
+        if let Some(count) = self.worker_threads {
+            builder = builder.worker_threads(count);
+        }
+        if self.leak_check {
+            let unhandled = unhandled.clone();
+            builder =
+                builder.unhandled_error(move |error| unhandled.lock().push(error.to_string()));
+        }
+        match builder.build() {
+            Ok(runtime) => runtime,
+            Err(error) => panic!("the runtime of this test cannot start: {error}"),
+        }
+    }
+}
+
+/// Runs `future` on a runtime of its own, as a test.
+///
+/// # Panics
+///
+/// With the future's own panic; when it takes longer than its limit, with a list of the live tasks, where each was spawned
+/// and what it waits for; when the runtime does not stop within a second after it; with
+/// [`leak_check`](Config::leak_check), for what was left behind. Also inside a runtime, and when none can be built.
+///
+/// A test whose thread is stuck inside one poll cannot be failed from outside: then the list goes to standard error and the
+/// process is aborted, a second after the limit.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::testing::{Config, run};
+///
+/// let seven = run(Config::new().current_thread().leak_check(true), async {
+///     loxley_runtime::create_task(async { 7 }).await.expect("it ends")
+/// });
+/// assert_eq!(seven, 7);
+/// ```
+#[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a configuration is made for one test"
+)]
+pub fn run<F: Future>(config: Config, future: F) -> F::Output {
+    assert!(
+        !current::polls(),
+        "a test cannot run inside a runtime: await the future instead"
+    );
+    // Whoever panicked with one of these held has said why.
+    let (_alone, _shared);
+    if config.leak_check {
+        _alone = DESCRIPTORS.write().unwrap_or_else(PoisonError::into_inner);
+    } else {
+        _shared = DESCRIPTORS.read().unwrap_or_else(PoisonError::into_inner);
+    }
+    let descriptors = config.leak_check.then(leaks::descriptors);
+    let unhandled = Arc::new(Mutex::new(Vec::new()));
+    let runtime = config.build(&unhandled);
+    let handle = runtime.handle();
+    let limit = config.effective_limit();
+    let ended = runtime.block_on(async {
+        let watchdog = Watchdog::start(limit, &handle);
+        let baseline = config.leak_check.then(|| Baseline::take(&handle));
+        let output = watchdog.guard(future).await?;
+        let leaks = match baseline {
+            Some(baseline) => baseline.leaks(&handle).await,
+            None => Vec::new(),
+        };
+        Ok((output, leaks))
+    });
+    drop(handle);
+    let report = runtime.shutdown_timeout(SHUTDOWN_GRACE);
+    let (output, mut left) = match ended {
+        Ok(ended) => ended,
+        Err(watchdog::Hang(text)) => panic!("{text}"),
+    };
+    if !report.is_clean() {
+        left.push(report.to_string());
+    }
+    if let Some(before) = descriptors {
+        left.extend(leaks::descriptors_since(&before));
+        left.extend(
+            unhandled
+                .lock()
+                .drain(..)
+                .map(|text| format!("nobody handled: {text}")),
+        );
+    }
+    assert!(
+        left.is_empty(),
+        "the test left something behind:\n  {}",
+        left.join("\n  ")
+    );
+    output
+}
+
+/// One line about a task: its name, where it was spawned, what it waits for.
+fn describe(task: &TaskRef) -> String {
+    let mut text = task.to_string();
+    if task.is_runnable() {
+        text.push_str(", running or about to");
+        return text;
+    }
+    let reason = task.waiting_for();
+    // Writing to a string cannot fail.
+    let _ = write!(text, ", waiting for {:?}", reason.kind);
+    if let Some(at) = reason.at {
+        let _ = write!(text, " of {at}");
+    }
+    text
+}
+
+/// The tasks of `handle`'s runtime, a line each, without `own`.
+fn describe_tasks(handle: &Handle, own: Option<&TaskRef>) -> Vec<String> {
+    let mut tasks = handle.all_tasks();
+    tasks.retain(|task| Some(task) != own && !task.is_finished());
+    tasks.sort_by_key(TaskRef::id);
+    tasks.iter().map(describe).collect()
+}

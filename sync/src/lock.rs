@@ -1,0 +1,411 @@
+//! [`Lock`]: mutual exclusion that tasks wait for.
+//!
+//! One exchange takes a free lock and one gives it back; the wait list's mutex is for contention alone. Release hands the
+//! lock to the oldest waiter inside the call: it is never free in between, so nobody can barge in.
+//!
+//! | edge | by | word | under the mutex |
+//! |---|---|---|---|
+//! | K1 | acquire | 0 → LOCKED | no |
+//! | K2 | release | LOCKED → 0, nobody waits | no |
+//! | K3 | acquire | K1, else raise WAITERS and enlist | yes |
+//! | K4 | release | grant the oldest: LOCKED stays | yes |
+//! | K5 | release | everybody who waited has left: lower LOCKED | yes |
+//! | K6 | last waiter gone | lower WAITERS | yes |
+//!
+//! *Legal*: WAITERS only together with LOCKED.
+//!
+//! **Ordering.** Row A: K2, K5 release and K1, K3 acquire: the next holder sees what the last one wrote. K4 publishes
+//! through the wait list's grant. Row B: K2 and K3 are read-modify-writes of one word: either K3 finds the lock free, or K2
+//! fails and goes through the mutex.
+
+#![expect(
+    unsafe_code,
+    reason = "the guard's possession of the lock is what makes the value its own"
+)]
+
+use crate::ambient::WaitKind;
+use crate::error::NotLockedError;
+use crate::prim::atomic::{AtomicU8, Ordering};
+use crate::prim::cell::UnsafeCell;
+use crate::prim::const_fn;
+use crate::wait::{Entry, Locked, Protocol, WaitList, WakeLater, block_on};
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::sync::Arc;
+
+/// Somebody holds the lock.
+const LOCKED: u8 = 1;
+/// The list is not empty. Changes only under the mutex.
+const WAITERS: u8 = 2;
+
+/// Mutual exclusion for tasks, with the value it protects.
+///
+/// It may be held across an `.await`. `Lock<()>`, or just `Lock`, protects nothing but itself. It is not re-entrant, is
+/// not bound to a task, and a panic while it is held releases it and leaves no mark.
+///
+/// **Differs from asyncio**: the lock passes to the next waiter inside release, so that
+/// [`is_locked`](Self::is_locked) stays true in between.
+///
+/// # Fairness
+///
+/// First come, first served; nobody overtakes a waiter.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Lock, wait::block_on};
+///
+/// static TOTAL: Lock<u32> = Lock::new(0);
+/// block_on(async {
+///     *TOTAL.acquire().await += 1;
+///     assert_eq!(*TOTAL.acquire().await, 1);
+/// });
+/// ```
+///
+/// A guard borrows its lock:
+///
+/// ```compile_fail
+/// # use loxley_sync::Lock;
+/// let guard = {
+///     let lock = Lock::new(1);
+///     lock.try_acquire().unwrap()
+/// };
+/// ```
+///
+/// What is not `Send` is not shared through it:
+///
+/// ```compile_fail
+/// # use loxley_sync::Lock;
+/// fn shared<T: Sync>() {}
+/// shared::<Lock<std::rc::Rc<()>>>();
+/// ```
+#[doc(alias = "Mutex")]
+pub struct Lock<T = ()> {
+    waiters: WaitList<Word>,
+    value: UnsafeCell<T>,
+}
+
+struct Word(AtomicU8);
+
+impl<T> Lock<T> {
+    const_fn! {
+        /// A lock that nobody holds.
+        #[must_use]
+        pub const fn new(value: T) -> Self {
+            Self {
+                waiters: WaitList::new(Word(AtomicU8::new(0)), ()),
+                value: UnsafeCell::new(value),
+            }
+        }
+    }
+
+    /// Waits for the lock.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future dropped while it waits leaves the queue; one that was handed the lock already passes it on. If the lock
+    /// is free the call completes without waiting.
+    #[track_caller]
+    pub fn acquire(&self) -> impl Future<Output = LockGuard<'_, T>> {
+        self.acquire_at(Location::caller())
+    }
+
+    /// Takes the lock if it is free.
+    #[must_use]
+    #[inline]
+    pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
+        let locked = self.waiters.shared().try_lock();
+        locked.then(|| LockGuard { lock: self })
+    }
+
+    /// [`acquire`](Self::acquire) with a guard that owns a reference to the lock, and may outlive the borrow.
+    #[track_caller]
+    pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedLockGuard<T>> {
+        let at = Location::caller();
+        async move {
+            LockGuard::forget(self.acquire_at(at).await);
+            OwnedLockGuard { lock: self }
+        }
+    }
+
+    /// Takes the lock, if it is free, with a guard that owns a reference to it.
+    #[must_use]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Option<OwnedLockGuard<T>> {
+        let locked = self.waiters.shared().try_lock();
+        locked.then(|| OwnedLockGuard { lock: self })
+    }
+
+    /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> LockGuard<'_, T> {
+        match self.try_acquire() {
+            Some(guard) => guard,
+            None => block_on(self.acquire()),
+        }
+    }
+
+    /// Whether somebody holds the lock.
+    #[must_use]
+    #[doc(alias = "locked")]
+    pub fn is_locked(&self) -> bool {
+        // ordering: relaxed, a glance: whoever acts on it has to acquire.
+        self.waiters.shared().0.load(Ordering::Relaxed) & LOCKED != 0
+    }
+
+    /// The value, when nobody else can have the lock.
+    pub fn get_mut(&mut self) -> &mut T {
+        // SAFETY: the mutable borrow of the lock is the only way to it.
+        unsafe { &mut *self.value_ptr() }
+    }
+
+    /// The value, taken out.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
+    pub(crate) async fn acquire_at(&self, at: &'static Location<'static>) -> LockGuard<'_, T> {
+        let word = self.waiters.shared();
+        let fast = || word.try_lock().then_some(());
+        let enter = |_: &mut Locked<'_, Word>| match word.lock_or_expect_waiter() {
+            true => Entry::Done(()),
+            false => Entry::Wait(()),
+        };
+        let _ = self.waiters.wait(WaitKind::Lock, at, fast, enter).await;
+        LockGuard { lock: self }
+    }
+
+    fn value_ptr(&self) -> *mut T {
+        self.value.with_mut(|value| value)
+    }
+
+    #[inline]
+    fn release_held(&self) {
+        let released = Word::unlock(&self.waiters);
+        debug_assert!(released.is_ok(), "a guard's lock was released by another");
+    }
+}
+
+impl Lock<()> {
+    /// Releases a lock whose guard was [forgotten](LockGuard::forget), from anywhere.
+    ///
+    /// # Errors
+    ///
+    /// If nobody holds the lock.
+    pub fn release(&self) -> Result<(), NotLockedError> {
+        Word::unlock(&self.waiters)
+    }
+}
+
+impl Word {
+    /// K1.
+    #[inline]
+    fn try_lock(&self) -> bool {
+        // ordering: K1, row A.
+        self.0
+            .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// K3, under the mutex.
+    fn lock_or_expect_waiter(&self) -> bool {
+        // ordering: K3, rows A and B.
+        self.0
+            .fetch_update(Ordering::Acquire, Ordering::Acquire, |word| {
+                Some(if word & LOCKED == 0 {
+                    LOCKED
+                } else {
+                    LOCKED | WAITERS
+                })
+            })
+            .is_ok_and(|before| before & LOCKED == 0)
+    }
+
+    #[inline]
+    fn unlock(list: &WaitList<Self>) -> Result<(), NotLockedError> {
+        // ordering: K2, row A; a failure leads to the mutex, or to an error.
+        let freed =
+            list.shared()
+                .0
+                .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed);
+        match freed {
+            Ok(_) => Ok(()),
+            Err(0) => Err(NotLockedError),
+            Err(_) => Self::unlock_contended(list),
+        }
+    }
+
+    #[cold]
+    fn unlock_contended(list: &WaitList<Self>) -> Result<(), NotLockedError> {
+        let mut later = WakeLater::new();
+        let mut locked = list.lock();
+        let word = &list.shared().0;
+        // ordering: relaxed: only its being 0 is acted upon, and that is an error either way.
+        if word.load(Ordering::Relaxed) & LOCKED == 0 {
+            return Err(NotLockedError);
+        }
+        match locked.grant_front(|()| {}) {
+            Some(waker) => later.set(Some(waker)),
+            None => {
+                // ordering: K5, row A.
+                word.fetch_and(!LOCKED, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Protocol for Word {
+    type State = ();
+    type Note = ();
+
+    fn emptied(&self) {
+        // ordering: K6, relaxed: the mutex orders WAITERS, and a read-modify-write keeps row A's release sequence whole.
+        self.0.fetch_and(!WAITERS, Ordering::Relaxed);
+    }
+
+    fn left(_: &WaitList<Self>, (): ()) {}
+
+    fn give_back(list: &WaitList<Self>, (): ()) {
+        let released = Self::unlock(list);
+        debug_assert!(released.is_ok(), "a waiter that was granted held the lock");
+    }
+}
+
+// SAFETY: sending the lock sends the value; the rest is Send.
+unsafe impl<T: Send> Send for Lock<T> {}
+// SAFETY: `value` is reached through guards only, one at a time (K1, K3, K4), so sharing the lock at most sends the
+// value from holder to holder. The rest is Sync.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+/// Possession of a [`Lock`]; dropping it releases the lock.
+#[must_use = "the lock is released when the guard is dropped"]
+#[clippy::has_significant_drop]
+pub struct LockGuard<'a, T = ()> {
+    lock: &'a Lock<T>,
+}
+
+// SAFETY: a shared guard gives `&T`. (A guard is Send when Lock<T> is Sync, which is when T is Send.)
+unsafe impl<T: Sync> Sync for LockGuard<'_, T> {}
+
+impl<'a, T> LockGuard<'a, T> {
+    /// The lock that this guard holds.
+    #[must_use]
+    pub fn lock(guard: &Self) -> &'a Lock<T> {
+        guard.lock
+    }
+
+    /// Gives up the guard and keeps the lock locked.
+    ///
+    /// Only a lock without a value can be [released](Lock::release) after that.
+    pub fn forget(guard: Self) {
+        #[expect(
+            clippy::mem_forget,
+            reason = "the whole point: the destructor is what releases"
+        )]
+        mem::forget(guard);
+    }
+}
+
+impl<T> Deref for LockGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is ours since K1, K3 or K4, and until this guard is dropped.
+        unsafe { &*self.lock.value_ptr() }
+    }
+}
+
+impl<T> DerefMut for LockGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the lock is ours since K1, K3 or K4, and until this guard is dropped.
+        unsafe { &mut *self.lock.value_ptr() }
+    }
+}
+
+impl<T> Drop for LockGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.release_held();
+    }
+}
+
+/// [`LockGuard`] that owns a reference to its lock.
+#[must_use = "the lock is released when the guard is dropped"]
+#[clippy::has_significant_drop]
+pub struct OwnedLockGuard<T = ()> {
+    lock: Arc<Lock<T>>,
+}
+
+// SAFETY: a shared guard gives `&T`. (A guard is Send when Lock<T> is Send and Sync, which is when T is Send.)
+unsafe impl<T: Send + Sync> Sync for OwnedLockGuard<T> {}
+
+impl<T> OwnedLockGuard<T> {
+    /// The lock that this guard holds.
+    #[must_use]
+    pub fn lock(guard: &Self) -> &Arc<Lock<T>> {
+        &guard.lock
+    }
+}
+
+impl<T> Deref for OwnedLockGuard<T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is ours since K1, K3 or K4, and until this guard is dropped.
+        unsafe { &*self.lock.value_ptr() }
+    }
+}
+
+impl<T> DerefMut for OwnedLockGuard<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the lock is ours since K1, K3 or K4, and until this guard is dropped.
+        unsafe { &mut *self.lock.value_ptr() }
+    }
+}
+
+impl<T> Drop for OwnedLockGuard<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.release_held();
+    }
+}
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for Lock<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Lock");
+        match self.try_acquire() {
+            Some(guard) => debug.field("value", &*guard),
+            None => debug.field("value", &format_args!("<locked>")),
+        };
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for LockGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OwnedLockGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,362 @@
+//! Queues: items from many tasks to many tasks, in three orders.
+//!
+//! - `core.rs`: the rules, Q1 to Q11, generic over the order. - `order.rs`: the orders. - here: the public handles, and
+//!   [`Reserved`].
+
+mod core;
+mod order;
+
+use self::core::{Core, End};
+use self::order::{Fifo, Lifo, Order, Smallest};
+use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
+use crate::wait::block_on;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// Declares one kind of queue: a handle around the shared core, with the order of its items.
+macro_rules! queue {
+    ($(#[$meta:meta])* $name:ident<T $(: $bound:ident)?>, $order:ident) => {
+        $(#[$meta])*
+        pub struct $name<T $(: $bound)?> {
+            core: Arc<Core<$order<T>>>,
+        }
+
+        impl<T: Send $(+ $bound)?> $name<T> {
+            /// An empty queue for at most `maxsize` items; 0 means unbounded.
+            #[must_use]
+            pub fn new(maxsize: usize) -> Self {
+                Self { core: Arc::new(Core::new(maxsize)) }
+            }
+
+            /// Puts an item, once there is a place for it.
+            ///
+            /// # Errors
+            ///
+            /// The item, if the queue is or gets shut down.
+            ///
+            /// # Cancel safety
+            ///
+            /// An item whose future is dropped was not put, and is dropped with the future;
+            /// [`reserve`](Self::reserve) waits without an item in hand. If there is a place the call completes without
+            /// waiting.
+            ///
+            /// # Fairness
+            ///
+            /// Putters get their places in the order in which they came; nobody overtakes a waiter.
+            #[track_caller]
+            pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> + '_ {
+                self.core.put(item, Location::caller())
+            }
+
+            /// Puts an item if there is a place.
+            ///
+            /// # Errors
+            ///
+            /// The item, if the queue is full or shut down.
+            #[inline]
+            pub fn put_nowait(&self, item: T) -> Result<(), TryPutError<T>> {
+                self.core.put_nowait(item)
+            }
+
+            /// Waits for a place, to be filled by [`Reserved::put`] without waiting.
+            ///
+            /// # Errors
+            ///
+            /// If the queue is or gets shut down.
+            ///
+            /// # Cancel safety
+            ///
+            /// A place that was promised to a dropped future goes to the next putter.
+            #[track_caller]
+            pub fn reserve(
+                &self,
+            ) -> impl Future<Output = Result<Reserved<'_, T>, QueueShutDown>> + '_ {
+                let at = Location::caller();
+                async move {
+                    self.core.wait_for_place(at).await?;
+                    Ok(Reserved { queue: Some(&*self.core) })
+                }
+            }
+
+            /// Gets the next item, once there is one. Say [`task_done`](Self::task_done) when it is dealt with, if
+            /// anybody is to [`join`](Self::join).
+            ///
+            /// # Errors
+            ///
+            /// If the queue is shut down and empty.
+            ///
+            /// # Cancel safety
+            ///
+            /// No item is lost: it leaves the queue in the poll that completes. An item promised to a dropped future goes
+            /// to the next getter. If there is an item the call completes without waiting.
+            ///
+            /// # Fairness
+            ///
+            /// Getters get items in the order in which they came; nobody overtakes a waiter.
+            #[track_caller]
+            pub fn get(&self) -> impl Future<Output = Result<T, QueueShutDown>> + '_ {
+                self.core.get(Location::caller())
+            }
+
+            /// Gets the next item if there is one that is not promised to a waiting getter.
+            ///
+            /// # Errors
+            ///
+            /// If there is none, or the queue is shut down and empty.
+            #[inline]
+            pub fn get_nowait(&self) -> Result<T, TryGetError> {
+                self.core.get_nowait()
+            }
+
+            /// Waits for an item, then appends all that are there to `items`, at most `max`. Returns how many.
+            ///
+            /// # Errors
+            ///
+            /// If the queue is shut down and empty.
+            ///
+            /// # Cancel safety
+            ///
+            /// As [`get`](Self::get); items are appended in the poll that completes.
+            #[track_caller]
+            pub fn get_many<'a>(
+                &'a self,
+                items: &'a mut Vec<T>,
+                max: usize,
+            ) -> impl Future<Output = Result<usize, QueueShutDown>> + 'a {
+                self.core.get_many(items, max, Location::caller())
+            }
+
+            /// [`put`](Self::put) on a plain thread, which is blocked. Not for tasks.
+            ///
+            /// # Errors
+            ///
+            /// The item, if the queue is or gets shut down.
+            #[track_caller]
+            pub fn blocking_put(&self, item: T) -> Result<(), PutError<T>> {
+                block_on(self.put(item))
+            }
+
+            /// [`get`](Self::get) on a plain thread, which is blocked. Not for tasks.
+            ///
+            /// # Errors
+            ///
+            /// If the queue is shut down and empty.
+            #[track_caller]
+            pub fn blocking_get(&self) -> Result<T, QueueShutDown> {
+                block_on(self.get())
+            }
+
+            /// Says that an item fetched before has been dealt with.
+            ///
+            /// # Errors
+            ///
+            /// If it was said more often than items were put; nothing has changed then.
+            pub fn task_done(&self) -> Result<(), TaskDoneError> {
+                self.core.task_done()
+            }
+
+            /// Waits until every item that was put has been fetched and dealt with ([`task_done`](Self::task_done)).
+            ///
+            /// Who was freed stays free, even if new items come before it runs.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping the future changes nothing. If nothing is unfinished the call completes without waiting.
+            #[track_caller]
+            pub fn join(&self) -> impl Future<Output = ()> + '_ {
+                self.core.join(Location::caller())
+            }
+
+            /// Ends the queue: putting fails from now on, for those who wait, too; getting fails once the queue is empty.
+            /// If `immediate`, what is in it is dropped and counts as done.
+            ///
+            /// # Panics
+            ///
+            /// If a waker or the destructor of an item panics; everybody is woken first.
+            pub fn shutdown(&self, immediate: bool) {
+                self.core.shutdown(if immediate { End::Immediate } else { End::Drain });
+            }
+
+            /// Whether the queue was shut down.
+            #[must_use]
+            pub fn is_shut_down(&self) -> bool {
+                self.core.is_shut_down()
+            }
+
+            /// How many items are in the queue, those promised to waiting getters included.
+            #[must_use]
+            #[doc(alias = "qsize")]
+            pub fn len(&self) -> usize {
+                self.core.len()
+            }
+
+            /// The most items that were in the queue at once.
+            #[must_use]
+            pub fn len_peak(&self) -> usize {
+                self.core.len_peak()
+            }
+
+            /// Whether there is no item in the queue.
+            #[must_use]
+            #[doc(alias = "empty")]
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Whether there are `maxsize` items in the queue.
+            #[must_use]
+            #[doc(alias = "full")]
+            pub fn is_full(&self) -> bool {
+                self.core.is_full()
+            }
+
+            /// The most items the queue takes; 0 means unbounded.
+            #[must_use]
+            pub fn maxsize(&self) -> usize {
+                self.core.maxsize()
+            }
+        }
+
+        impl<T $(: $bound)?> Clone for $name<T> {
+            /// Another handle to the same queue.
+            fn clone(&self) -> Self {
+                Self { core: self.core.clone() }
+            }
+        }
+
+        impl<T: Send $(+ $bound)?> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.core.fmt(f)
+            }
+        }
+    };
+}
+
+queue! {
+    /// First in, first out.
+    ///
+    /// A handle: clones share the queue. `maxsize` bounds it, 0 makes it *unbounded*. Also what other libraries call an
+    /// mpsc or mpmc channel; [`shutdown`](Self::shutdown) is how it is closed, for dropping handles does not.
+    ///
+    /// **Differs from asyncio**: what is promised to a waiter is not for newcomers, so that `get_nowait` may say `Empty`
+    /// while [`len`](Self::len) is not 0, for as long as the waiter has not been polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_sync::{Queue, wait::block_on};
+    ///
+    /// let queue = Queue::new(1);
+    /// let producer = queue.clone();
+    /// std::thread::spawn(move || {
+    ///     for i in 0..3 {
+    ///         producer.blocking_put(i)?;
+    ///     }
+    ///     producer.shutdown(false);
+    ///     Ok::<_, loxley_sync::error::PutError<i32>>(())
+    /// });
+    /// let mut got = vec![];
+    /// while let Ok(item) = block_on(queue.get()) {
+    ///     got.push(item);
+    /// }
+    /// assert_eq!(got, [0, 1, 2]);
+    /// ```
+    ///
+    /// What is not `Send` does not go through it:
+    ///
+    /// ```compile_fail
+    /// loxley_sync::Queue::new(0).put_nowait(std::rc::Rc::new(()));
+    /// ```
+    Queue<T>, Fifo
+}
+
+queue! {
+    /// Last in, first out; else as [`Queue`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::LifoQueue;
+    /// let queue = LifoQueue::new(0);
+    /// queue.put_nowait('a')?;
+    /// queue.put_nowait('b')?;
+    /// assert_eq!(queue.get_nowait(), Ok('b'));
+    /// # Ok::<_, loxley_sync::error::TryPutError<char>>(())
+    /// ```
+    LifoQueue<T>, Lifo
+}
+
+queue! {
+    /// Smallest first, equals in no particular order; else as [`Queue`]. For largest first put `std::cmp::Reverse`.
+    ///
+    /// The items' `Ord` runs while the queue is locked: it must not use the queue, and while it takes long others wait.
+    /// If it panics the queue stays usable, but an item being fetched may be lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::PriorityQueue;
+    /// let queue = PriorityQueue::new(0);
+    /// for urgency in [3, 1, 2] {
+    ///     queue.put_nowait(urgency)?;
+    /// }
+    /// assert_eq!(queue.get_nowait(), Ok(1));
+    /// # Ok::<_, loxley_sync::error::TryPutError<i32>>(())
+    /// ```
+    PriorityQueue<T: Ord>, Smallest
+}
+
+/// A place in a queue, kept until it is filled or dropped.
+#[must_use = "the place is given up when this is dropped"]
+pub struct Reserved<'a, T> {
+    queue: Option<&'a dyn Places<T>>,
+}
+
+/// A queue of any order, as far as its places are concerned.
+trait Places<T>: Send + Sync {
+    fn fill(&self, item: T) -> Result<(), PutError<T>>;
+    fn give_up(&self);
+}
+
+impl<O: Order + Send> Places<O::Item> for Core<O>
+where
+    O::Item: Send,
+{
+    fn fill(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
+        self.put_promised(item)
+    }
+
+    fn give_up(&self) {
+        self.give_up_place();
+    }
+}
+
+impl<T> Reserved<'_, T> {
+    /// Puts the item into its place. It does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The item, if the queue was shut down meanwhile.
+    pub fn put(mut self, item: T) -> Result<(), PutError<T>> {
+        match self.queue.take() {
+            Some(queue) => queue.fill(item),
+            None => Err(PutError(item)),
+        }
+    }
+}
+
+impl<T> Drop for Reserved<'_, T> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            queue.give_up();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Reserved<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reserved")
+    }
+}

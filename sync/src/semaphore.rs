@@ -1,0 +1,530 @@
+//! [`Semaphore`] and [`BoundedSemaphore`]: a number of permits.
+//!
+//! One exchange takes permits that are there and one gives them back; the mutex is for contention alone. While anybody
+//! waits the permits move under the mutex only, so that nobody can barge in.
+//!
+//! | edge | by | word | under the mutex |
+//! |---|---|---|---|
+//! | S1 | acquire | permits −n, nobody waits and there are enough | no |
+//! | S2 | release | permits +n, nobody waits | no |
+//! | S3 | acquire | S1, else raise WAITERS and enlist | yes |
+//! | S4 | release, a waiter leaving | permits +n; grant from the head as long as they suffice, −n each | yes |
+//! | S5 | last waiter gone | lower WAITERS | yes |
+//!
+//! **Ordering.** Row A: S2, S4 release and S1, S3 acquire: who acquires sees what came before the release. All edges
+//! are read-modify-writes, so that the release sequence of one S2 survives the next. Row B: of S2 and S3 one sees the
+//! other.
+
+use crate::ambient::WaitKind;
+use crate::error::ReleaseError;
+use crate::prim::atomic::{AtomicUsize, Ordering};
+use crate::prim::const_fn;
+use crate::wait::{Entry, Locked, Protocol, WaitList, block_on};
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The list is not empty. Changes only under the mutex.
+const WAITERS: usize = 1;
+/// One permit.
+const PERMIT: usize = 2;
+
+/// A number of permits that tasks take and give back.
+///
+/// # Fairness
+///
+/// First come, first served: who asks for many holds up who asks for few, and nobody overtakes a waiter.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Semaphore, wait::block_on};
+///
+/// static CONNECTIONS: Semaphore = Semaphore::new(2);
+/// block_on(async {
+///     let first = CONNECTIONS.acquire().await;
+///     let _second = CONNECTIONS.acquire().await;
+///     assert!(CONNECTIONS.try_acquire().is_none());
+///     drop(first);
+///     assert!(CONNECTIONS.try_acquire().is_some());
+/// });
+/// ```
+pub struct Semaphore {
+    waiters: WaitList<Word>,
+}
+
+/// A [`Semaphore`] that cannot be released more often than it was acquired.
+///
+/// # Fairness
+///
+/// As [`Semaphore`].
+pub struct BoundedSemaphore {
+    inner: Semaphore,
+}
+
+struct Word {
+    word: AtomicUsize,
+    bound: usize,
+}
+
+impl Semaphore {
+    /// The most permits a semaphore can hold. Releasing beyond it panics.
+    pub const MAX_PERMITS: usize = usize::MAX >> 2;
+
+    const_fn! {
+        /// A semaphore with `permits` permits, at most [`MAX_PERMITS`](Self::MAX_PERMITS).
+        ///
+        /// # Panics
+        ///
+        /// If there are more.
+        #[must_use]
+        pub const fn new(permits: usize) -> Self {
+            assert!(permits <= Semaphore::MAX_PERMITS, "more permits than Semaphore::MAX_PERMITS");
+            Self {
+                waiters: WaitList::new(
+                    Word { word: AtomicUsize::new(permits * PERMIT), bound: Semaphore::MAX_PERMITS },
+                    (),
+                ),
+            }
+        }
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future dropped while it waits leaves the queue; a permit it was granted already goes to the next. If a permit is
+    /// there the call completes without waiting.
+    #[track_caller]
+    #[inline]
+    pub fn acquire(&self) -> impl Future<Output = Permit<'_>> {
+        self.acquire_many(1)
+    }
+
+    /// Waits for `n` permits, all at once.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is more than the semaphore can ever hold.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    #[inline]
+    pub fn acquire_many(&self, n: usize) -> impl Future<Output = Permit<'_>> {
+        let at = Location::caller();
+        self.check(n);
+        async move {
+            self.acquire_at(n, at).await;
+            Permit { semaphore: self, n }
+        }
+    }
+
+    /// Takes a permit if one is there and nobody waits.
+    #[must_use]
+    #[inline]
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `n` permits if they are there and nobody waits.
+    #[must_use]
+    #[inline]
+    pub fn try_acquire_many(&self, n: usize) -> Option<Permit<'_>> {
+        let taken = self.waiters.shared().try_take(n);
+        taken.then(|| Permit { semaphore: self, n })
+    }
+
+    /// [`acquire`](Self::acquire) with a permit that owns a reference to the semaphore.
+    #[track_caller]
+    pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedPermit> {
+        self.acquire_many_owned(1)
+    }
+
+    /// [`acquire_many`](Self::acquire_many) with permits that own a reference to the semaphore.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is more than the semaphore can ever hold.
+    #[track_caller]
+    pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> impl Future<Output = OwnedPermit> {
+        let at = Location::caller();
+        self.check(n);
+        async move {
+            self.acquire_at(n, at).await;
+            OwnedPermit { semaphore: self, n }
+        }
+    }
+
+    /// Takes a permit that owns a reference to the semaphore, if one is there and nobody waits.
+    #[must_use]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Option<OwnedPermit> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// Takes `n` permits that own a reference to the semaphore, if they are there and nobody waits.
+    #[must_use]
+    pub fn try_acquire_many_owned(self: Arc<Self>, n: usize) -> Option<OwnedPermit> {
+        let taken = self.waiters.shared().try_take(n);
+        taken.then(|| OwnedPermit { semaphore: self, n })
+    }
+
+    /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Permit<'_> {
+        match self.try_acquire() {
+            Some(permit) => permit,
+            None => block_on(self.acquire()),
+        }
+    }
+
+    /// Adds a permit, whether it was acquired before or not.
+    ///
+    /// # Panics
+    ///
+    /// If there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    #[track_caller]
+    pub fn release(&self) {
+        self.release_many(1);
+    }
+
+    /// Adds `n` permits.
+    ///
+    /// # Panics
+    ///
+    /// If there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    #[track_caller]
+    pub fn release_many(&self, n: usize) {
+        assert!(
+            n <= Self::MAX_PERMITS && Word::release(&self.waiters, n).is_ok(),
+            "the semaphore would hold more than Semaphore::MAX_PERMITS permits"
+        );
+    }
+
+    /// How many permits are there.
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        // ordering: relaxed, a glance: whoever acts on it has to acquire.
+        self.waiters.shared().word.load(Ordering::Relaxed) / PERMIT
+    }
+
+    /// Whether a newcomer would have to wait: no permit is there, or somebody waits already.
+    #[must_use]
+    #[doc(alias = "locked")]
+    pub fn is_locked(&self) -> bool {
+        // ordering: relaxed, a glance: whoever acts on it has to acquire.
+        let word = self.waiters.shared().word.load(Ordering::Relaxed);
+        word < PERMIT || word & WAITERS != 0
+    }
+
+    #[track_caller]
+    #[inline]
+    fn check(&self, n: usize) {
+        assert!(
+            n <= self.waiters.shared().bound,
+            "{n} permits are more than the semaphore can ever hold"
+        );
+    }
+
+    #[inline]
+    async fn acquire_at(&self, n: usize, at: &'static Location<'static>) {
+        let word = self.waiters.shared();
+        let fast = || word.try_take(n).then_some(());
+        let enter = |_: &mut Locked<'_, Word>| match word.take_or_expect_waiter(n) {
+            true => Entry::Done(()),
+            false => Entry::Wait(n),
+        };
+        let _ = self.waiters.wait(WaitKind::Permit, at, fast, enter).await;
+    }
+}
+
+impl BoundedSemaphore {
+    const_fn! {
+        /// A semaphore with `permits` permits, and never more.
+        ///
+        /// # Panics
+        ///
+        /// If there are more than [`Semaphore::MAX_PERMITS`].
+        #[must_use]
+        pub const fn new(permits: usize) -> Self {
+            assert!(permits <= Semaphore::MAX_PERMITS, "more permits than Semaphore::MAX_PERMITS");
+            Self {
+                inner: Semaphore {
+                    waiters: WaitList::new(
+                        Word { word: AtomicUsize::new(permits * PERMIT), bound: permits },
+                        (),
+                    ),
+                },
+            }
+        }
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Semaphore::acquire`].
+    #[track_caller]
+    #[inline]
+    pub fn acquire(&self) -> impl Future<Output = Permit<'_>> {
+        self.inner.acquire()
+    }
+
+    /// Waits for `n` permits, all at once.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is more than the semaphore began with.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Semaphore::acquire`].
+    #[track_caller]
+    #[inline]
+    pub fn acquire_many(&self, n: usize) -> impl Future<Output = Permit<'_>> {
+        self.inner.acquire_many(n)
+    }
+
+    /// Takes a permit if one is there and nobody waits.
+    #[must_use]
+    #[inline]
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
+        self.inner.try_acquire()
+    }
+
+    /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Permit<'_> {
+        self.inner.blocking_acquire()
+    }
+
+    /// Gives back a permit that was [forgotten](Permit::forget).
+    ///
+    /// # Errors
+    ///
+    /// If there would be more permits than the semaphore began with; nothing has changed then.
+    pub fn release(&self) -> Result<(), ReleaseError> {
+        Word::release(&self.inner.waiters, 1)
+    }
+
+    /// How many permits are there.
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        self.inner.available_permits()
+    }
+
+    /// Whether a newcomer would have to wait.
+    #[must_use]
+    #[doc(alias = "locked")]
+    pub fn is_locked(&self) -> bool {
+        self.inner.is_locked()
+    }
+}
+
+impl Word {
+    /// S1.
+    #[inline]
+    fn try_take(&self, n: usize) -> bool {
+        // ordering: relaxed, a first guess for the exchange.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & WAITERS == 0 && word / PERMIT >= n {
+            // ordering: S1, row A.
+            match self.word.compare_exchange_weak(
+                word,
+                word - n * PERMIT,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// S3, under the mutex.
+    fn take_or_expect_waiter(&self, n: usize) -> bool {
+        let enough = |word: usize| word & WAITERS == 0 && word / PERMIT >= n;
+        // ordering: S3, rows A and B.
+        self.word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                Some(if enough(word) {
+                    word - n * PERMIT
+                } else {
+                    word | WAITERS
+                })
+            })
+            .is_ok_and(enough)
+    }
+
+    #[inline]
+    fn release(list: &WaitList<Self>, n: usize) -> Result<(), ReleaseError> {
+        let this = list.shared();
+        // ordering: relaxed, a first guess for the exchange.
+        let mut word = this.word.load(Ordering::Relaxed);
+        loop {
+            if word & WAITERS != 0 {
+                return Self::release_contended(list, n);
+            }
+            if this.bound - word / PERMIT < n {
+                return Err(ReleaseError);
+            }
+            // ordering: S2, row A.
+            match this.word.compare_exchange_weak(
+                word,
+                word + n * PERMIT,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// S4.
+    #[cold]
+    fn release_contended(list: &WaitList<Self>, n: usize) -> Result<(), ReleaseError> {
+        let locked = list.lock();
+        let this = list.shared();
+        // ordering: S4, row A. Without waiters S1 and S2 may interfere, hence the loop.
+        this.word
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                (this.bound - word / PERMIT >= n).then_some(word + n * PERMIT)
+            })
+            .map_err(|_| ReleaseError)?;
+        Self::grant(locked);
+        Ok(())
+    }
+
+    /// Grants from the head for as long as the permits suffice.
+    fn grant(locked: Locked<'_, Self>) {
+        locked.grant_while(|this, (), n| {
+            // ordering: S4: while somebody waits permits move under the mutex only; acquire and release keep row A whole.
+            this.word
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                    (word / PERMIT >= *n).then(|| word - *n * PERMIT)
+                })
+                .is_ok()
+        });
+    }
+}
+
+impl Protocol for Word {
+    type State = ();
+    /// How many permits the waiter asked for.
+    type Note = usize;
+
+    fn emptied(&self) {
+        // ordering: S5, relaxed: the mutex orders WAITERS, and a read-modify-write keeps row A's release sequence whole.
+        self.word.fetch_and(!WAITERS, Ordering::Relaxed);
+    }
+
+    /// Who asked for many may have held up who asked for few.
+    fn left(list: &WaitList<Self>, _: usize) {
+        Self::grant(list.lock());
+    }
+
+    fn give_back(list: &WaitList<Self>, n: usize) {
+        let released = Self::release(list, n);
+        debug_assert!(released.is_ok() || list.shared().bound < Semaphore::MAX_PERMITS);
+    }
+}
+
+/// Permits of a [`Semaphore`] or a [`BoundedSemaphore`]; dropping it gives them back.
+#[must_use = "the permits are given back when this is dropped"]
+#[clippy::has_significant_drop]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    n: usize,
+}
+
+/// [`Permit`] that owns a reference to its semaphore.
+#[must_use = "the permits are given back when this is dropped"]
+#[clippy::has_significant_drop]
+pub struct OwnedPermit {
+    semaphore: Arc<Semaphore>,
+    n: usize,
+}
+
+impl Permit<'_> {
+    /// How many permits these are.
+    #[must_use]
+    pub fn permits(&self) -> usize {
+        self.n
+    }
+
+    /// Keeps the permits from going back.
+    pub fn forget(mut self) {
+        self.n = 0;
+    }
+}
+
+impl OwnedPermit {
+    /// How many permits these are.
+    #[must_use]
+    pub fn permits(&self) -> usize {
+        self.n
+    }
+
+    /// Keeps the permits from going back.
+    pub fn forget(mut self) {
+        self.n = 0;
+    }
+}
+
+/// What goes back by itself never overflows: a bounded semaphore that was released by hand meanwhile stays at its bound.
+#[inline]
+fn give_back(semaphore: &Semaphore, n: usize) {
+    if n > 0 {
+        let _ = Word::release(&semaphore.waiters, n);
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        give_back(self.semaphore, self.n);
+    }
+}
+
+impl Drop for OwnedPermit {
+    #[inline]
+    fn drop(&mut self) {
+        give_back(&self.semaphore, self.n);
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("available_permits", &self.available_permits())
+            .field("is_locked", &self.is_locked())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BoundedSemaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundedSemaphore")
+            .field("available_permits", &self.available_permits())
+            .field("bound", &self.inner.waiters.shared().bound)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("permits", &self.n).finish()
+    }
+}
+
+impl fmt::Debug for OwnedPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedPermit")
+            .field("permits", &self.n)
+            .finish()
+    }
+}
