@@ -9,7 +9,14 @@ pub use loxley_runtime::{
     run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout, timeout_at,
     to_thread, yield_now,
 };
-pub use loxley_sync::{CancelledError, Event, Notify, oneshot};
+pub use loxley_sync::{
+    Barrier, BoundedSemaphore, CancelledError, Condition, Event, LifoQueue, Lock, LockGuard,
+    Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue, ReadGuard, RwLock,
+    Semaphore, UpgradableGuard, WriteGuard, broadcast, oneshot, queue, watch,
+};
+
+/// The errors of locks, barriers and queues.
+pub use loxley_sync::error;
 
 /// What a leaf future may know about who runs it: the budget, and a place to say what it waits for.
 pub use loxley_sync::ambient;

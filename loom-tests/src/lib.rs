@@ -1,1 +1,3 @@
-//! loom-tests: see the crate's description.
+//! Models of the protocols between threads.
+
+pub mod support;

@@ -25,7 +25,7 @@ pub(crate) struct Current {
     pub(crate) core: RefCell<Option<Box<Core>>>,
 }
 
-std::thread_local! {
+loxley_sync::prim::thread::thread_local! {
     static CURRENT: Current = const {
         Current {
             shared: RefCell::new(None),
@@ -129,7 +129,7 @@ pub(crate) fn with_core<A, R>(
 ) -> Result<R, A> {
     // A thread that is going away has no core any more; asking first keeps `arg` out of the closure that may not run.
     let is_worker = CURRENT.try_with(|current| ptr::eq(current.worker_of.get(), shared));
-    if is_worker != Ok(true) {
+    if !is_worker.unwrap_or(false) {
         return Err(arg);
     }
     CURRENT.with(|current| match current.core.try_borrow_mut() {

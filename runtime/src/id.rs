@@ -1,6 +1,6 @@
 //! The numbers the runtime hands out, as types that cannot be mixed up.
 
-use loxley_sync::prim::atomic::{AtomicU64, Ordering};
+use loxley_sync::prim::GlobalCounter;
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -29,18 +29,20 @@ impl fmt::Display for TaskId {
 const BLOCK: u64 = 1024;
 
 /// The process-wide source of blocks of ids: it makes ids comparable between runtimes and is touched once per block.
-static NEXT_BLOCK: std::sync::OnceLock<AtomicU64> = std::sync::OnceLock::new();
+static NEXT_BLOCK: GlobalCounter = GlobalCounter::new(1);
 
 /// A block of task ids owned by one spawner.
 #[derive(Debug, Default)]
-pub(crate) struct TaskIds {
+pub struct TaskIds {
     next: u64,
     end: u64,
 }
 
 impl TaskIds {
+    /// An id nobody else has.
     #[inline]
-    pub(crate) fn next(&mut self) -> TaskId {
+    #[allow(clippy::should_implement_trait, reason = "ids do not end")]
+    pub fn next(&mut self) -> TaskId {
         if self.next == self.end {
             self.refill();
         }
@@ -51,9 +53,7 @@ impl TaskIds {
 
     #[cold]
     fn refill(&mut self) {
-        let source = NEXT_BLOCK.get_or_init(|| AtomicU64::new(1));
-        // ordering: relaxed, a number carries nothing but itself.
-        self.next = source.fetch_add(BLOCK, Ordering::Relaxed);
+        self.next = NEXT_BLOCK.take(BLOCK);
         self.end = self.next + BLOCK;
     }
 }

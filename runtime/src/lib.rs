@@ -68,6 +68,11 @@ pub mod model {
     pub use crate::driver::slab::{Key, Refused, Slab};
     pub use crate::driver::timers::{TICK_NS, TimerKey, Timers};
     pub use crate::driver::{Driver, DriverHandle, Turn, Wait};
+    pub use crate::queue::{Injector, Local, Stealer};
     pub use crate::scheduler::idle::{Idle, Woken};
+    pub use crate::scheduler::monitor::Doze;
+    pub use crate::scheduler::park::Park;
+    pub use crate::scheduler::shutdown::Shutdown;
+    pub use crate::task::Turn as TaskTurn;
     pub use crate::task::model::*;
 }

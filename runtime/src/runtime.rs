@@ -7,13 +7,13 @@ use crate::metrics::Metrics;
 use crate::scheduler::{self, Shared};
 use crate::spawn::{NO_RUNTIME, create_in};
 use crate::task::{Task, TaskError, TaskRef, UnhandledError};
+use loxley_sync::prim::thread::{self, JoinHandle};
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a runtime that is dropped waits for polls and blocking jobs that do not end, before it reports and leaves them.
@@ -150,10 +150,12 @@ impl Runtime {
             if current::polls() {
                 // Its tasks can only be dropped on a thread that is free; without one here, a new one does it.
                 let shared = self.shared.clone();
-                let drain = std::thread::Builder::new()
-                    .name("loxley-shutdown".to_owned())
-                    .spawn(move || shared.drain_fifo());
-                drop(drain);
+                let body = move || shared.drain_fifo();
+                drop(thread::spawn_named(
+                    "loxley-shutdown".to_owned(),
+                    None,
+                    body,
+                ));
             } else {
                 self.shared.drain_fifo();
             }

@@ -39,16 +39,22 @@ const RUNTIMES: &[Column] = &[
 ];
 
 fn loxley_cases() -> Vec<Case> {
-    use kit::loxley::Once;
-    use loxley_sync::{Event, Notify};
+    use kit::loxley::{Broadcast, Once, Queues, Watch};
+    use loxley_sync::{Event, Lock, Notify, RwLock, Semaphore};
     use rt::loxley::Loxley;
     [
         cases::runtime::<Loxley>(),
         cases::blocking::cases::<Loxley>(),
         cases::network::cases::<Loxley>(),
+        cases::sync::queues::<Loxley, Queues, Queues>(),
         cases::sync::one_shots::<Loxley, Once>(),
+        cases::sync::locks::<Loxley, Lock<u64>>(),
+        cases::sync::shared_locks::<Loxley, RwLock<u64>>(),
+        cases::sync::permits::<Loxley, Semaphore>(),
         cases::sync::signals::<Loxley, Event>(),
         cases::sync::batons::<Loxley, Notify>(),
+        cases::sync::fans::<Loxley, Broadcast>(),
+        cases::sync::watches::<Loxley, Watch>(),
     ]
     .concat()
 }

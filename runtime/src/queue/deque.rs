@@ -7,46 +7,52 @@ use crossbeam_deque::{Steal, Worker};
 use std::fmt;
 
 /// The owner's end.
-pub(crate) struct Local<T>(Worker<T>);
+pub struct Local<T>(Worker<T>);
 
 /// Everybody else's end.
-pub(crate) struct Stealer<T>(crossbeam_deque::Stealer<T>);
+pub struct Stealer<T>(crossbeam_deque::Stealer<T>);
 
 impl<T> Local<T> {
-    pub(crate) fn new() -> (Self, Stealer<T>) {
+    /// Both ends of an empty queue.
+    pub fn new() -> (Self, Stealer<T>) {
         let worker = Worker::new_fifo();
         let stealer = worker.stealer();
         (Self(worker), Stealer(stealer))
     }
 
+    /// Puts an item at the back.
     #[inline]
-    pub(crate) fn push(&self, item: T) {
+    pub fn push(&self, item: T) {
         self.0.push(item);
     }
 
+    /// Takes the item at the front.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<T> {
+    pub fn pop(&self) -> Option<T> {
         self.0.pop()
     }
 
+    /// Whether it is empty.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 impl<T> Stealer<T> {
+    /// Whether it is empty.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many items.
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Takes up to half of the items: one is returned, the others go to `into`. `None` only if the queue was empty.
-    pub(crate) fn steal_half(&self, into: &Local<T>) -> Option<T> {
+    pub fn steal_half(&self, into: &Local<T>) -> Option<T> {
         loop {
             if self.0.is_empty() {
                 return None;

@@ -15,39 +15,43 @@ use std::fmt;
 const GRAB_MAX: usize = 256;
 
 /// A queue anybody may put into.
-pub(crate) struct Injector<T> {
+pub struct Injector<T> {
     items: CachePadded<Mutex<VecDeque<T>>>,
     len: AtomicUsize,
 }
 
 impl<T> Injector<T> {
-    pub(crate) fn new() -> Self {
+    /// An empty queue.
+    pub fn new() -> Self {
         Self {
             items: CachePadded::new(Mutex::new(VecDeque::new())),
             len: AtomicUsize::new(0),
         }
     }
 
-    pub(crate) fn push(&self, item: T) {
+    /// Puts an item at the back.
+    pub fn push(&self, item: T) {
         let mut items = self.items.lock();
         items.push_back(item);
         // ordering: relaxed, written under the lock; who must not miss it has a fence between (I3, I4 of `scheduler/idle.rs`).
         self.len.store(items.len(), Ordering::Relaxed);
     }
 
+    /// Whether it is empty: a hint, exact for whoever has a fence between.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// How many items: a hint, as [`is_empty`](Self::is_empty).
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         // ordering: relaxed, see `push`.
         self.len.load(Ordering::Relaxed)
     }
 
     /// Takes one item, and this worker's share of the rest into its own queue.
-    pub(crate) fn grab(&self, into: &Local<T>, workers: usize) -> Option<T> {
+    pub fn grab(&self, into: &Local<T>, workers: usize) -> Option<T> {
         if self.is_empty() {
             return None;
         }
@@ -64,7 +68,7 @@ impl<T> Injector<T> {
     }
 
     /// Puts items back to the front, in their order.
-    pub(crate) fn push_front(&self, batch: &mut VecDeque<T>) {
+    pub fn push_front(&self, batch: &mut VecDeque<T>) {
         let mut items = self.items.lock();
         while let Some(item) = batch.pop_back() {
             items.push_front(item);
@@ -74,7 +78,7 @@ impl<T> Injector<T> {
     }
 
     /// Swaps the whole queue for an empty one.
-    pub(crate) fn swap(&self, batch: &mut VecDeque<T>) {
+    pub fn swap(&self, batch: &mut VecDeque<T>) {
         debug_assert!(batch.is_empty(), "a batch is run to its end first");
         if self.is_empty() {
             return;

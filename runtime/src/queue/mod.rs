@@ -11,5 +11,5 @@ mod deque;
 mod deque;
 mod injector;
 
-pub(crate) use deque::{Local, Stealer};
-pub(crate) use injector::Injector;
+pub use deque::{Local, Stealer};
+pub use injector::Injector;

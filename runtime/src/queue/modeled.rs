@@ -9,41 +9,48 @@ use std::collections::VecDeque;
 
 /// The owner's end.
 #[derive(Debug)]
-pub(crate) struct Local<T>(Arc<Mutex<VecDeque<T>>>);
+pub struct Local<T>(Arc<Mutex<VecDeque<T>>>);
 
 /// Everybody else's end.
 #[derive(Debug)]
-pub(crate) struct Stealer<T>(Arc<Mutex<VecDeque<T>>>);
+pub struct Stealer<T>(Arc<Mutex<VecDeque<T>>>);
 
 impl<T> Local<T> {
-    pub(crate) fn new() -> (Self, Stealer<T>) {
+    /// Both ends of an empty queue.
+    pub fn new() -> (Self, Stealer<T>) {
         let items = Arc::new(Mutex::new(VecDeque::new()));
         (Self(items.clone()), Stealer(items))
     }
 
-    pub(crate) fn push(&self, item: T) {
+    /// Puts an item at the back.
+    pub fn push(&self, item: T) {
         self.0.lock().push_back(item);
     }
 
-    pub(crate) fn pop(&self) -> Option<T> {
+    /// Takes the item at the front.
+    pub fn pop(&self) -> Option<T> {
         self.0.lock().pop_front()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }
 }
 
 impl<T> Stealer<T> {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many items.
+    pub fn len(&self) -> usize {
         self.0.lock().len()
     }
 
-    pub(crate) fn steal_half(&self, into: &Local<T>) -> Option<T> {
+    /// Takes up to half of the items: one is returned, the others go to `into`. `None` only if the queue was empty.
+    pub fn steal_half(&self, into: &Local<T>) -> Option<T> {
         let (first, more) = {
             let mut items = self.0.lock();
             let first = items.pop_front();

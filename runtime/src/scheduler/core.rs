@@ -19,6 +19,8 @@ pub(crate) struct Core {
     /// Rounds until the injector is looked at first.
     until_injector: u32,
     pub(super) local: Local<Scheduled>,
+    /// When timers may be fired again, in nanoseconds of their clock.
+    pub(super) next_firing: u64,
     /// Polls in a row out of the LIFO slot.
     lifo_run: u32,
     /// Counted as a searcher in the idle word (I1, or I4 by another).
@@ -48,6 +50,7 @@ impl Core {
             until_events: config.event_interval,
             until_injector: config.global_queue_interval,
             local: seat.local,
+            next_firing: 0,
             lifo_run: 0,
             searching: false,
             parking: false,

@@ -85,6 +85,13 @@ impl Idle {
         true
     }
 
+    /// I1 without its bound, for a worker that has just seen work: refused, it would only look again, and again, until
+    /// those who search have been given a processor.
+    pub fn search_anyway(&self) {
+        // ordering: relaxed, see the module's Ordering section.
+        self.word.fetch_add(SEARCHING, Ordering::Relaxed);
+    }
+
     /// I2: true if this was the last searcher, who wakes another one.
     #[must_use]
     pub fn found_work(&self) -> bool {
@@ -135,7 +142,7 @@ impl Idle {
     }
 
     /// Claims a sleeper even though somebody searches: for what searching does not find.
-    pub(crate) fn claim_any(&self) -> Option<usize> {
+    pub fn claim_any(&self) -> Option<usize> {
         self.claim_slow(true)
     }
 
@@ -166,12 +173,12 @@ impl Idle {
     }
 
     /// How many workers sleep.
-    pub(crate) fn asleep(&self) -> usize {
+    pub fn asleep(&self) -> usize {
         self.load().1
     }
 
     /// Whether every worker sleeps.
-    pub(crate) fn all_asleep(&self) -> bool {
+    pub fn all_asleep(&self) -> bool {
         self.asleep() == self.workers
     }
 }

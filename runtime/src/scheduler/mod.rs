@@ -31,11 +31,11 @@ mod core;
 mod fifo;
 pub(crate) mod idle;
 mod main_task;
-mod monitor;
-mod park;
+pub(crate) mod monitor;
+pub(crate) mod park;
 mod schedule;
 mod shared;
-mod shutdown;
+pub(crate) mod shutdown;
 mod steal;
 mod worker;
 

@@ -1,10 +1,17 @@
 //! Notices a worker that is stuck in one poll, and sees to it that the others can do without it.
 //!
-//! A thread of its own. It is started by whoever is left outside to notice that a poll might be long: a `block_on` that has
-//! waited for [`FIRST_LOOK`], a thread outside the runtime that spawns, a worker that has been busy for a while. So a runtime
-//! that runs something short and stops pays for no third thread. While any worker is awake it looks at each of
-//! them every [`TICK`]; when all sleep it sleeps too, until a worker wakes it. It never runs a task and never touches a
-//! queue; it only reads counters, sets hints and unparks.
+//! A thread of its own. It never runs a task and never touches a queue; it only reads counters, sets hints and unparks. It
+//! has three gears, so that a program that only waits for its next event pays next to nothing for it:
+//!
+//! | gear | when | looks every |
+//! |---|---|---|
+//! | fast | a worker has lately put a task where a sleeper could take it | [`TICK`] |
+//! | slow | some worker is awake | [`SLOW_TICK`] |
+//! | none | all workers sleep | – |
+//!
+//! The thread is started by the first push that needs the fast gear, or by whoever is left outside to notice that a poll
+//! might be long: a `block_on` that has waited for [`FIRST_LOOK`], a thread outside the runtime that spawns, a worker that
+//! has been busy for a while. A runtime that runs something short and stops pays for no third thread.
 //!
 //! For a worker whose poll has not ended since the last look, it
 //! - opens the LIFO slot to thieves and wakes a sleeper if there is something to steal,
@@ -12,6 +19,12 @@
 //! - reports task, spawn site and duration once the poll takes longer than the builder's threshold.
 //!
 //! Without it a task in the LIFO slot would wait for as long as its spawner computes, and one long poll could freeze all I/O.
+//!
+//! # Changing gear
+//!
+//! A push reads `slow` after it has made its task visible, with no fence: it may read an old "fast". So the monitor looks once
+//! more, a tick after it has raised `slow`, whether anything is to be had, and goes on fast if so. By then what was pushed
+//! before is visible, and later pushes see the flag.
 //!
 //! # The deep sleep
 //!
@@ -23,19 +36,23 @@ use crate::clock::real_now;
 use crate::task::Scheduled;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering, fence};
 use loxley_sync::prim::lock::Mutex;
+use loxley_sync::prim::thread::{self, JoinHandle};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the workers are looked at: a poll is seen to be stuck after at most two ticks, so a task behind it starts on
 /// an idle worker within a millisecond.
 const TICK: Duration = Duration::from_micros(400);
 
+/// How often they are looked at while nothing is to be had: late timers, an unattended driver and slow polls can wait for it.
+const SLOW_TICK: Duration = Duration::from_millis(10);
+
+/// So many fast ticks without anything to do, then slow: a program that goes on pushing asks for the fast gear at most once
+/// in this time.
+const FAST_TICKS: u32 = 50;
+
 /// A `block_on` that has waited this long has the monitor started.
 pub(super) const FIRST_LOOK: Duration = Duration::from_micros(500);
-
-/// So many looks find all workers asleep before the monitor sleeps too: the first poll after that has to wake it.
-const QUIET_TICKS: u32 = 4;
 
 /// A backlog this long at two looks in a row is worth waking a sleeper for, even if its worker is not stuck.
 const BACKLOG: usize = 4;
@@ -44,10 +61,17 @@ const BACKLOG: usize = 4;
 #[derive(Debug)]
 pub(super) struct Monitor {
     started: AtomicBool,
-    asleep: AtomicBool,
-    stopping: AtomicBool,
+    slow: AtomicBool,
+    doze: Doze,
     timers_late: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Whether the monitor sleeps deeply, and whether it must end: the module's last section. Models drive it as the monitor does.
+#[derive(Debug)]
+pub struct Doze {
+    asleep: AtomicBool,
+    stopping: AtomicBool,
 }
 
 /// What was seen of one worker.
@@ -63,8 +87,8 @@ impl Monitor {
     pub(super) fn new() -> Self {
         Self {
             started: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            slow: AtomicBool::new(true),
+            doze: Doze::new(),
             timers_late: AtomicBool::new(false),
             thread: Mutex::new(None),
         }
@@ -107,14 +131,11 @@ impl Monitor {
             return;
         }
         let watched = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("loxley-monitor".to_owned())
-            .spawn(move || watch(&watched));
-        match thread {
+        match thread::spawn_named("loxley-monitor".to_owned(), None, move || watch(&watched)) {
             Ok(thread) => {
                 *self.thread.lock() = Some(thread);
-                // ordering: relaxed; `stop` may have come before the thread was there to be unparked.
-                if self.stopping.load(Ordering::Relaxed) {
+                // `stop` may have come before the thread was there to be unparked.
+                if self.doze.is_stopping() {
                     self.unpark();
                 }
             }
@@ -124,21 +145,38 @@ impl Monitor {
         }
     }
 
+    /// A worker has put a task where only the monitor would find it, and somebody sleeps.
+    #[inline]
+    pub(super) fn hurry(&self, shared: &Shared) {
+        // ordering: relaxed; see *Changing gear*.
+        if self.slow.load(Ordering::Relaxed) && shared.idle.asleep() > 0 {
+            self.hurry_slow(shared);
+        }
+    }
+
+    #[cold]
+    fn hurry_slow(&self, shared: &Shared) {
+        // ordering: relaxed, the start or the unpark synchronises.
+        self.slow.store(false, Ordering::Relaxed);
+        crate::current::with_shared(|current| {
+            if std::ptr::eq(&**current, shared) {
+                self.ensure_started(current);
+            }
+        });
+        self.unpark();
+    }
+
     /// A worker has left the list of sleepers.
     #[inline]
     pub(super) fn worker_woke(&self) {
-        // ordering: pairs with the fence in `rest`; see the module's last section.
-        fence(Ordering::SeqCst);
-        // ordering: relaxed, the fence orders it.
-        if self.asleep.load(Ordering::Relaxed) {
+        if self.doze.must_be_told() {
             self.unpark();
         }
     }
 
     #[cold]
     fn unpark(&self) {
-        // ordering: relaxed, the unpark that follows synchronises.
-        self.asleep.store(false, Ordering::Relaxed);
+        self.doze.end();
         if let Some(thread) = &*self.thread.lock() {
             thread.thread().unpark();
         }
@@ -152,8 +190,7 @@ impl Monitor {
 
     /// The runtime shuts down.
     pub(super) fn stop(&self) {
-        // ordering: relaxed, the unpark that follows synchronises.
-        self.stopping.store(true, Ordering::Relaxed);
+        self.doze.stop();
         self.unpark();
     }
 
@@ -165,22 +202,63 @@ impl Monitor {
             let _ = thread.join();
         }
     }
+}
 
-    /// All workers sleep: so does the monitor.
-    fn rest(&self, shared: &Shared) {
+impl Doze {
+    /// Awake, and to stay.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "one is made on purpose")]
+    pub fn new() -> Self {
+        Self {
+            asleep: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// The monitor found all workers asleep: so does it sleep, until one has woken or it is to end.
+    pub fn rest(&self, all_asleep: impl Fn() -> bool) {
         // ordering: relaxed, the fence orders it.
         self.asleep.store(true, Ordering::Relaxed);
-        // ordering: pairs with the fence in `worker_woke`; see the module's last section.
+        // ordering: pairs with the fence in `must_be_told`; see the module's last section.
         fence(Ordering::SeqCst);
-        // ordering: relaxed, both: the fence and the park's token order them.
-        while self.asleep.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed) {
-            if !shared.idle.all_asleep() {
+        // ordering: relaxed, the fence and the park's token order it.
+        while self.asleep.load(Ordering::Relaxed) && !self.is_stopping() {
+            if !all_asleep() {
                 // ordering: relaxed, a worker that still sees it raised unparks in vain.
                 self.asleep.store(false, Ordering::Relaxed);
                 return;
             }
-            std::thread::park();
+            thread::park();
         }
+    }
+
+    /// A worker has left the list of sleepers: whether it must [`end`](Self::end) the monitor's sleep and unpark it.
+    #[inline]
+    #[must_use]
+    pub fn must_be_told(&self) -> bool {
+        // ordering: pairs with the fence in `rest`; see the module's last section.
+        fence(Ordering::SeqCst);
+        // ordering: relaxed, the fence orders it.
+        self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// The sleep is over; the caller unparks the monitor.
+    pub fn end(&self) {
+        // ordering: relaxed, the unpark that follows synchronises.
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// The monitor is to end; the caller goes on to [`end`](Self::end) its sleep.
+    pub fn stop(&self) {
+        // ordering: relaxed, the unpark that follows synchronises.
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the monitor is to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        // ordering: relaxed, the park's token orders it.
+        self.stopping.load(Ordering::Relaxed)
     }
 }
 
@@ -195,25 +273,46 @@ fn watch(shared: &Shared) {
         };
         shared.remotes.len()
     ];
-    let mut quiet = 0;
-    // ordering: relaxed, the park's token orders it.
-    while !monitor.stopping.load(Ordering::Relaxed) {
-        if shared.idle.all_asleep() {
-            quiet += 1;
-            if quiet >= QUIET_TICKS {
-                monitor.rest(shared);
-                quiet = 0;
-            }
-        } else {
-            quiet = 0;
+    let mut fast_left = 0;
+    while !monitor.doze.is_stopping() {
+        // ordering: relaxed; see *Changing gear*.
+        let slow = monitor.slow.load(Ordering::Relaxed);
+        if slow && shared.idle.all_asleep() {
+            monitor.doze.rest(|| shared.idle.all_asleep());
         }
-        std::thread::park_timeout(TICK);
-        look(shared, &mut seen);
+        thread::park_timeout(if slow { SLOW_TICK } else { TICK });
+        let helped = look(shared, &mut seen);
+        // ordering: relaxed, as above; it may have changed while this thread was parked.
+        if monitor.slow.load(Ordering::Relaxed) {
+            continue;
+        }
+        if slow || helped {
+            fast_left = FAST_TICKS;
+        } else if fast_left > 1 {
+            fast_left -= 1;
+        } else {
+            // ordering: relaxed; see *Changing gear*.
+            monitor.slow.store(true, Ordering::Relaxed);
+            thread::park_timeout(TICK);
+            if shared.has_something_to_take() {
+                // ordering: as above.
+                monitor.slow.store(false, Ordering::Relaxed);
+                fast_left = FAST_TICKS;
+            }
+        }
     }
 }
 
-/// One look at every worker.
-fn look(shared: &Shared, seen: &mut [Seen]) {
+impl Shared {
+    /// Whether a task waits that a sleeper could take.
+    fn has_something_to_take(&self) -> bool {
+        let is_open = |remote: &Remote| !remote.lifo.is_empty() || !remote.stealer.is_empty();
+        self.idle.asleep() > 0 && self.remotes.iter().any(|remote| is_open(remote))
+    }
+}
+
+/// One look at every worker. True if a sleeper was woken to help one.
+fn look(shared: &Shared, seen: &mut [Seen]) -> bool {
     let now = real_now();
     let mut late = false;
     let mut wanted = false;
@@ -241,11 +340,15 @@ fn look(shared: &Shared, seen: &mut [Seen]) {
     }
     // ordering: relaxed, a hint for the worker woken below, which the unpark synchronises with.
     shared.monitor.timers_late.store(late, Ordering::Relaxed);
-    if wanted {
-        if let Some(worker) = shared.idle.claim_any() {
-            shared.unpark(worker);
-        }
+    let helper = if wanted {
+        shared.idle.claim_any()
+    } else {
+        None
+    };
+    if let Some(worker) = helper {
+        shared.unpark(worker);
     }
+    helper.is_some()
 }
 
 /// Whether the worker is still in the poll it was in at the last look.

@@ -22,7 +22,7 @@
 //! P3 releases what its caller did before; P1's failed exchange and P4 acquire it.
 
 use super::shared::Shared;
-use crate::driver::{DriverHandle, Wait};
+use crate::driver::{Driver, DriverHandle, Wait};
 use loxley_sync::prim::atomic::{AtomicU8, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::prim::thread::{self, Thread};
@@ -34,16 +34,19 @@ const ON_THREAD: u8 = 1;
 const IN_DRIVER: u8 = 2;
 const NOTIFIED: u8 = 3;
 
-/// One thread's sleep.
+/// One thread's sleep. Models drive it through the same methods as the workers.
 #[derive(Debug)]
-pub(super) struct Park {
+pub struct Park {
     state: AtomicU8,
     /// The thread, once it runs.
     thread: Mutex<Option<Thread>>,
 }
 
 impl Park {
-    pub(super) fn new() -> Self {
+    /// Nobody sleeps here yet.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "one is made on purpose")]
+    pub fn new() -> Self {
         Self {
             state: AtomicU8::new(EMPTY),
             thread: Mutex::new(None),
@@ -51,12 +54,12 @@ impl Park {
     }
 
     /// Says which thread sleeps here; on that thread, before it first does.
-    pub(super) fn settle(&self) {
+    pub fn settle(&self) {
         *self.thread.lock() = Some(thread::current());
     }
 
     /// P3, from any thread.
-    pub(super) fn unpark(&self, driver: &DriverHandle) {
+    pub fn unpark(&self, driver: &DriverHandle) {
         // ordering: release publishes the reason to wake; acquire keeps the chain of earlier ones.
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
             ON_THREAD => {
@@ -69,57 +72,82 @@ impl Park {
     }
 
     /// P1 to P2 or P4: sleeps until unparked, until something happens that this thread watches, or a little less.
-    /// True if a token was taken.
-    pub(super) fn park(&self, shared: &Shared, timer_shard: usize, batch: &mut WakeBatch) -> bool {
-        match shared.driver.try_lock() {
+    /// True if a token was taken. Deadlines before `not_before` are watched for at that time.
+    pub(super) fn park(
+        &self,
+        shared: &Shared,
+        timer_shard: usize,
+        not_before: u64,
+        batch: &mut WakeBatch,
+    ) -> bool {
+        let timers = &shared.timers;
+        let own = || {
+            let deadline = timers.next_deadline_of(timer_shard);
+            deadline.map(|at| at.max(not_before))
+        };
+        let in_driver = |driver: &mut Driver| {
+            let foreign = timers.next_deadline_of(timers.foreign_shard());
+            let wait = wait_until(shared, own().into_iter().chain(foreign).min());
+            shared.set_driver_attended(true);
+            let turn = driver.turn(wait, batch);
+            shared.set_driver_attended(false);
+            turn
+        };
+        let on_thread = || match own() {
+            None => thread::park(),
+            Some(deadline) => {
+                let now = timers.clock().now_ns();
+                if deadline > now {
+                    thread::park_timeout(Duration::from_nanos(deadline - now));
+                }
+            }
+        };
+        let (notified, turn) = self.park_where_free(&shared.driver, in_driver, on_thread);
+        if let Some(Err(error)) = turn {
+            shared.report(format!("the driver cannot wait: {error}"));
+        }
+        notified
+    }
+
+    /// P1 to P2 or P4, in the driver if nobody else is there. Whether a token was taken, and what was done in the driver.
+    pub fn park_where_free<R>(
+        &self,
+        driver: &Mutex<Driver>,
+        in_driver: impl FnOnce(&mut Driver) -> R,
+        on_thread: impl FnOnce(),
+    ) -> (bool, Option<R>) {
+        let mut turn = None;
+        match driver.try_lock() {
             Some(mut driver) => {
                 if !self.settle_down(IN_DRIVER) {
-                    return true;
+                    return (true, None);
                 }
-                let timers = &shared.timers;
-                let own = timers.next_deadline_of(timer_shard);
-                let foreign = timers.next_deadline_of(timers.foreign_shard());
-                let wait = wait_until(shared, own.into_iter().chain(foreign).min());
-                shared.set_driver_attended(true);
-                let turn = driver.turn(wait, batch);
-                shared.set_driver_attended(false);
-                drop(driver);
-                if let Err(error) = turn {
-                    shared.report(format!("the driver cannot wait: {error}"));
-                }
+                turn = Some(in_driver(&mut driver));
             }
             None => {
                 if !self.settle_down(ON_THREAD) {
-                    return true;
+                    return (true, None);
                 }
-                match shared.timers.next_deadline_of(timer_shard) {
-                    None => thread::park(),
-                    Some(deadline) => {
-                        let now = shared.timers.clock().now_ns();
-                        if deadline > now {
-                            thread::park_timeout(Duration::from_nanos(deadline - now));
-                        }
-                    }
-                }
+                on_thread();
             }
         }
+        (self.wake_up(), turn)
+    }
+
+    /// P1 in a driver that the caller holds anyway; false if a token was there.
+    #[must_use]
+    pub fn settle_in_driver(&self) -> bool {
+        self.settle_down(IN_DRIVER)
+    }
+
+    /// P2 or P4; true if a token was taken.
+    pub fn wake_up(&self) -> bool {
         // ordering: acquire sees what the unparker published.
         self.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED
     }
 
-    /// P1 in a driver that the caller holds anyway; false if a token was there.
-    pub(super) fn settle_in_driver(&self) -> bool {
-        self.settle_down(IN_DRIVER)
-    }
-
-    /// P2 or P4.
-    pub(super) fn wake_up(&self) {
-        // ordering: acquire sees what the unparker published.
-        self.state.swap(EMPTY, Ordering::AcqRel);
-    }
-
     /// P1 to P4 on the thread alone, with no deadline to watch: while a runtime drains, its timers and sockets are nobody's.
-    pub(super) fn park_alone(&self) {
+    pub fn park_alone(&self) {
         if self.settle_down(ON_THREAD) {
             thread::park();
             self.wake_up();
@@ -133,8 +161,9 @@ impl Park {
             .state
             .compare_exchange(EMPTY, place, Ordering::AcqRel, Ordering::Acquire);
         if before.is_err() {
-            // ordering: relaxed, only this thread leaves *notified*, and it has acquired.
-            self.state.store(EMPTY, Ordering::Relaxed);
+            // An exchange, not a store: another P3 may have come since, and what it published belongs to the same token.
+            // ordering: acquire sees what the last unparker published.
+            self.state.swap(EMPTY, Ordering::Acquire);
         }
         before.is_ok()
     }

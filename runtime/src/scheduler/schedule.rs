@@ -47,6 +47,9 @@ impl Core {
     #[inline]
     pub(super) fn push_next(&mut self, shared: &Shared, task: Scheduled) {
         let Err(task) = shared.remotes[self.index()].lifo.put(task) else {
+            if !self.parking {
+                shared.monitor.hurry(shared);
+            }
             return;
         };
         self.local.push(task);

@@ -13,14 +13,14 @@
 use super::shared::Shared;
 use crate::blocking::StuckThread;
 use crate::clock::real_now;
-use crate::task::{TaskRef, UnhandledError};
+use crate::task::{Registry, TaskRef, UnhandledError};
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use loxley_sync::prim::lock::{Condvar, Mutex};
 use std::time::Duration;
 
-/// How far a runtime is on its way out.
+/// How far a runtime is on its way out. Models drive it through the same methods as the workers.
 #[derive(Debug)]
-pub(super) struct Shutdown {
+pub struct Shutdown {
     begun: AtomicBool,
     /// Rosters still open: one per worker, and the foreign one.
     open_rosters: AtomicUsize,
@@ -37,7 +37,9 @@ pub(crate) struct Unstopped {
 }
 
 impl Shutdown {
-    pub(super) fn new(workers: usize) -> Self {
+    /// Nothing has begun, so many workers are at work.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
         Self {
             begun: AtomicBool::new(false),
             open_rosters: AtomicUsize::new(workers + 1),
@@ -46,10 +48,59 @@ impl Shutdown {
         }
     }
 
+    /// Step 1 proper; the caller unparks every worker.
+    pub fn begin(&self) {
+        // ordering: relaxed, the fence below orders it before the unparks and against SleepFence.
+        self.begun.store(true, Ordering::Relaxed);
+        // ordering: pairs with SleepFence: a worker going to sleep sees the flag, or its park gets the token that follows.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether step 1 was taken.
     #[inline]
-    pub(super) fn has_begun(&self) -> bool {
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
         // ordering: relaxed, workers look every round, and once more after the SleepFence that `begin_shutdown` pairs with.
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Step 2, after one roster was closed.
+    pub fn roster_closed(&self) {
+        // ordering: release publishes what was spawned through it to `is_drained`; acquire keeps the chain.
+        self.open_rosters.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether step 4 is over.
+    #[must_use]
+    pub fn is_drained(&self, registry: &Registry) -> bool {
+        // ordering: acquire pairs with `roster_closed`: after that the registry's count is exact.
+        self.open_rosters.load(Ordering::Acquire) == 0 && registry.live() == 0
+    }
+
+    /// Step 5: a worker's last act. True for the last one, who closes the world and then calls [`announce`](Self::announce).
+    #[must_use]
+    pub fn worker_gone(&self) -> bool {
+        let mut workers = self.workers.lock();
+        *workers -= 1;
+        *workers == 0
+    }
+
+    /// Tells whoever waits in step 6 to look again.
+    pub fn announce(&self) {
+        self.last_gone.notify_all();
+    }
+
+    /// Step 6 proper: waits for the workers at most until `left` says zero. How many are left.
+    pub fn join(&self, left: impl Fn() -> Option<Duration>) -> usize {
+        let mut workers = self.workers.lock();
+        while *workers > 0 {
+            workers = match left() {
+                None => self.last_gone.wait(workers),
+                Some(Duration::ZERO) => break,
+                Some(left) => self.last_gone.wait_for(workers, left).0,
+            };
+        }
+        *workers
     }
 
     /// So many workers were never started.
@@ -63,10 +114,7 @@ impl Shutdown {
 impl Shared {
     /// Step 1. Returns at once; from any thread, any number of times.
     pub(crate) fn begin_shutdown(&self) {
-        // ordering: relaxed, the fence below orders it before the unparks and against SleepFence.
-        self.shutdown.begun.store(true, Ordering::Relaxed);
-        // ordering: pairs with SleepFence: a worker going to sleep sees the flag, or its park gets the token below.
-        fence(Ordering::SeqCst);
+        self.shutdown.begin();
         self.pool.begin_shutdown();
         self.unpark_all();
         self.monitor.stop();
@@ -80,8 +128,7 @@ impl Shared {
 
     /// Step 2, after one roster was closed.
     pub(super) fn roster_closed(&self) {
-        // ordering: release publishes what was spawned through it to `is_drained`; acquire keeps the chain.
-        self.shutdown.open_rosters.fetch_sub(1, Ordering::AcqRel);
+        self.shutdown.roster_closed();
     }
 
     /// Step 2 for the foreign roster. Its tasks, for the first who comes.
@@ -107,20 +154,14 @@ impl Shared {
 
     /// Whether step 4 is over.
     pub(super) fn is_drained(&self) -> bool {
-        // ordering: acquire pairs with `roster_closed`: after that the registry's count is exact.
-        self.shutdown.open_rosters.load(Ordering::Acquire) == 0 && self.registry.live() == 0
+        self.shutdown.is_drained(&self.registry)
     }
 
     /// Step 5: called by each worker as its last act.
     pub(super) fn worker_gone(&self) {
-        let left = {
-            let mut workers = self.shutdown.workers.lock();
-            *workers -= 1;
-            *workers
-        };
-        if left == 0 {
+        if self.shutdown.worker_gone() {
             self.close_world();
-            self.shutdown.last_gone.notify_all();
+            self.shutdown.announce();
         }
     }
 
@@ -134,17 +175,7 @@ impl Shared {
     pub(crate) fn join(&self, limit: Option<Duration>) -> Unstopped {
         let deadline = limit.and_then(|limit| real_now().checked_add(limit));
         let left = || deadline.map(|at| at.saturating_duration_since(real_now()));
-        let workers = {
-            let mut workers = self.shutdown.workers.lock();
-            while *workers > 0 {
-                workers = match left() {
-                    None => self.shutdown.last_gone.wait(workers),
-                    Some(Duration::ZERO) => break,
-                    Some(left) => self.shutdown.last_gone.wait_for(workers, left).0,
-                };
-            }
-            *workers
-        };
+        let workers = self.shutdown.join(&left);
         self.monitor.join();
         Unstopped {
             tasks: if workers == 0 {

@@ -12,7 +12,7 @@ use super::state::State;
 use super::{Failure, TaskId};
 use loxley_sync::ambient::{WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
-use loxley_sync::prim::cell::UnsafeCell;
+use loxley_sync::prim::cell::{Tracked, UnsafeCell};
 use loxley_sync::prim::lock::Mutex;
 use std::future::Future;
 use std::panic::Location;
@@ -63,6 +63,7 @@ pub(crate) struct Header {
     /// How often the task was asked to stop.
     pub(crate) requests: AtomicU32,
     joiner: UnsafeCell<Option<Waker>>,
+    _tracked: Tracked,
 }
 
 /// What few tasks need: allocated when it is first asked for.
@@ -117,6 +118,7 @@ impl Header {
             cold: AtomicPtr::new(ptr::null_mut()),
             requests: AtomicU32::new(0),
             joiner: UnsafeCell::new(None),
+            _tracked: Tracked::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "takes the output through the erased cell")]
 
 use super::cell::Header;
-use super::raw::{self, Counted, Fresh};
+use super::raw::{self, Counted, Fresh, Scheduled};
 use super::state::DropJoin;
 use super::unhandled::Reporter;
 use super::{Schedule, TaskId};
@@ -20,6 +20,22 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+
+/// Makes a task and gives it to a scheduler of a model.
+pub fn spawn<F, S>(
+    future: F,
+    scheduler: &Arc<S>,
+    id: TaskId,
+    at: &'static Location<'static>,
+) -> (Scheduled, Task<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    S: Schedule,
+{
+    let (fresh, handle) = make(future, at);
+    (fresh.launch(scheduler, id), handle)
+}
 
 /// Makes a task for a future that may be polled anywhere. It must be launched before the handle is used.
 #[inline]

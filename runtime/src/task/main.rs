@@ -12,11 +12,11 @@ use super::raw::{Scheduled, Turn};
 use super::slot::Slot;
 use super::unhandled::Reporter;
 use super::{Place, Schedule, TaskId};
+use loxley_sync::prim::thread::{self, ThreadId};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread::{self, ThreadId};
 
 /// What [`Main`] needs from the scheduler it lives beside.
 pub(crate) trait Host: Send + Sync + 'static {

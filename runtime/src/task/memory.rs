@@ -15,15 +15,16 @@
 
 use loxley_sync::prim::atomic::{AtomicUsize, Ordering};
 use loxley_sync::prim::lock::Mutex;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, LayoutError, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-/// Sizes are rounded up to a multiple of this many bytes.
-const STEP: usize = 32;
+/// Sizes are a multiple of this many bytes, less the word that the usual allocators put before each block.
+const STEP: usize = 16;
+const HEAD: usize = size_of::<usize>();
 
-/// So many sizes are kept: cells of up to `STEP * SIZES` bytes.
-const SIZES: usize = 32;
+/// So many sizes are kept: cells of up to a kilobyte.
+const SIZES: usize = 64;
 
 /// The strictest alignment of a kept block; the allocator serves it without extra cost.
 const ALIGN: usize = 16;
@@ -84,14 +85,20 @@ std::thread_local! {
 /// The shelf for cells of this layout, and the layout of its blocks.
 #[inline]
 const fn shelf_of(layout: Layout) -> Option<(usize, Layout)> {
-    let index = layout.size().saturating_sub(1) / STEP;
+    let index = (layout.size() + HEAD - 1) / STEP;
     if !KEPT || index >= SIZES || layout.align() > ALIGN {
         return None;
     }
-    match Layout::from_size_align((index + 1) * STEP, ALIGN) {
+    match block_of(index) {
         Ok(block) => Some((index, block)),
         Err(_) => None,
     }
+}
+
+/// The layout of the blocks on a shelf.
+#[inline]
+const fn block_of(index: usize) -> Result<Layout, LayoutError> {
+    Layout::from_size_align((index + 1) * STEP - HEAD, ALIGN)
 }
 
 /// A block for a cell of this layout.
@@ -283,7 +290,7 @@ impl Depot {
 
 /// Returns every block of a chain to the allocator.
 fn give_back(chain: &Chain, index: usize) {
-    let layout = Layout::from_size_align((index + 1) * STEP, ALIGN).expect("as in `shelf_of`");
+    let layout = block_of(index).expect("as in `shelf_of`");
     let mut next = chain.0;
     while let Some(block) = NonNull::new(next) {
         // SAFETY: a free block with its link.
@@ -301,7 +308,7 @@ mod tests {
     #[test]
     fn a_shelf_gives_back_what_it_was_given_and_overflows_into_the_depot() {
         const INDEX: usize = 5;
-        let layout = Layout::from_size_align((INDEX + 1) * STEP, ALIGN).unwrap();
+        let layout = block_of(INDEX).unwrap();
         let shelf = Shelf::new();
         let blocks: Vec<_> = (0..3 * MAGAZINE).map(|_| from_system(layout)).collect();
         for &block in &blocks {

@@ -102,11 +102,12 @@ pub fn refuse(task: Scheduled) {
 #[doc(hidden)]
 pub mod model {
     pub use super::cell::Place;
-    pub use super::join::{Task, TaskRef};
+    pub use super::join::{Task, TaskError, TaskRef, spawn};
     pub use super::raw::{Scheduled, Turn};
     pub use super::registry::{Registry, Roster};
     pub use super::slot::Slot;
     pub use super::state::{Complete, DropJoin, EndPoll, Request, StartPoll, State, Wake};
     pub use super::unhandled::{Reporter, UnhandledError};
     pub use super::{Schedule, TaskId, refuse};
+    pub use crate::id::TaskIds;
 }

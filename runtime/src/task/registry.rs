@@ -37,7 +37,7 @@ use super::cell::{Header, Place};
 use super::join::TaskRef;
 use super::raw::Scheduled;
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use loxley_sync::prim::{CachePadded, spin_loop};
+use loxley_sync::prim::{CachePadded, IS_MODEL, spin_loop};
 use std::fmt;
 use std::ptr::{self, NonNull};
 
@@ -50,9 +50,10 @@ const LINK_SHIFT: u32 = 2;
 /// The end of a chain of free slots.
 const NONE: u32 = u32::MAX >> LINK_SHIFT;
 
-/// Chunk `k` has `FIRST_CHUNK << k` slots, so that slots never move and 24 chunks reach a thousand million tasks.
-const FIRST_CHUNK: usize = 64;
-const CHUNKS: usize = 24;
+/// Chunk `k` has `FIRST_CHUNK << k` slots, so that slots never move and 24 chunks reach a thousand million tasks. A model
+/// would only count slots.
+const FIRST_CHUNK: usize = if IS_MODEL { 2 } else { 64 };
+const CHUNKS: usize = if IS_MODEL { 12 } else { 24 };
 
 const _: () = assert!(align_of::<Header>() >= 4, "two low bits must be free");
 

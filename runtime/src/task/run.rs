@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-std::thread_local! {
+loxley_sync::prim::thread::thread_local! {
     /// The task this thread is polling.
     static CURRENT: StdCell<Option<NonNull<Header>>> = const { StdCell::new(None) };
 }

@@ -61,6 +61,7 @@
 //! release on each decrement, acquire before the memory is freed.
 
 use loxley_sync::prim::atomic::{AtomicUsize, Ordering};
+use loxley_sync::prim::expect_unshared;
 use std::fmt;
 
 /// A worker owns the future. Set by T2, cleared by T6, T7 and T9.
@@ -362,6 +363,12 @@ impl State {
         let before = Snapshot(self.0.fetch_sub(REF, Ordering::AcqRel));
         debug_assert!(before.refs() >= 1, "T12 release of {before:?}");
         before.refs() == 1
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        expect_unshared(&mut self.0);
     }
 }
 

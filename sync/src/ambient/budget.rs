@@ -29,17 +29,25 @@ impl Budget {
 /// A leaf calls this first, and once per operation that it completes.
 #[inline]
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    RECORD.with(|record| match record.budget.get().0 {
-        None => Poll::Ready(()),
-        Some(0) => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
+    let is_spent = RECORD.with(|record| match record.budget.get().0 {
+        None => false,
+        Some(0) => true,
         Some(left) => {
             record.budget.set(Budget(Some(left - 1)));
-            Poll::Ready(())
+            false
         }
-    })
+    });
+    if is_spent {
+        return wait_for_turn(cx);
+    }
+    Poll::Ready(())
+}
+
+/// The budget is spent: the task goes to the back of its queue.
+#[cold]
+fn wait_for_turn(cx: &Context<'_>) -> Poll<()> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Whether a leaf may still complete an operation in this poll.

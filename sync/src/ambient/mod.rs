@@ -18,8 +18,7 @@ struct Record {
     reason: Cell<WaitReason>,
 }
 
-// Plain std, in every flavour: one thread's record is never seen by another.
-thread_local! {
+crate::prim::thread::thread_local! {
     static RECORD: Record = const {
         Record {
             budget: Cell::new(Budget::unlimited()),

@@ -134,6 +134,6 @@ impl Condvar {
 }
 
 #[cfg(any(loom, shuttle))]
-fn unpoison<G>(result: std::sync::LockResult<G>) -> G {
+pub(super) fn unpoison<G>(result: std::sync::LockResult<G>) -> G {
     result.unwrap_or_else(std::sync::PoisonError::into_inner)
 }

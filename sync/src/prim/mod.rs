@@ -45,6 +45,36 @@ pub use std::sync::Arc;
 
 pub use crossbeam_utils::{Backoff, CachePadded};
 
+/// Whether this is a flavour for models. A room may make a table small for them with it, never choose another protocol.
+pub const IS_MODEL: bool = cfg!(any(loom, shuttle));
+
+/// Called when the memory of `word` is about to be freed: a loom model fails if some thread's access to it did not happen
+/// before, or if one comes later. Nothing in the other flavours.
+#[inline(always)]
+pub fn expect_unshared(word: &mut atomic::AtomicUsize) {
+    #[cfg(loom)]
+    if !std::thread::panicking() {
+        word.with_mut(|_| ());
+    }
+    let _ = word;
+}
+
+/// A counter of the whole process, in which even the executions of a model follow each other.
+#[derive(Debug)]
+pub struct GlobalCounter(std::sync::atomic::AtomicU64);
+
+impl GlobalCounter {
+    pub const fn new(first: u64) -> Self {
+        Self(std::sync::atomic::AtomicU64::new(first))
+    }
+
+    /// The first of `n` numbers that nobody else gets.
+    pub fn take(&self, n: u64) -> u64 {
+        // ordering: relaxed, a number carries nothing but itself.
+        self.0.fetch_add(n, std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
 /// Says to the processor, or to the model, that this thread is waiting for another one.
 #[inline]
 pub fn spin_loop() {
@@ -84,6 +114,21 @@ pub fn model_bounded<F: Fn() + Send + Sync + 'static>(preemptions: usize, f: F) 
     shuttle::check_random(f, 2_000);
     #[cfg(not(any(loom, shuttle)))]
     f();
+}
+
+/// Runs `f` under so many random schedules, then under as many with at most `depth` places where the order matters (PCT).
+///
+/// For what is too big for loom: the threads may be many, the accesses are all sequentially consistent.
+#[cfg(shuttle)]
+pub fn explore<F: Fn() + Send + Sync + 'static>(schedules: usize, depth: usize, f: F) {
+    use shuttle::Runner;
+    use shuttle::scheduler::{PctScheduler, RandomScheduler};
+    let mut config = shuttle::Config::new();
+    config.stack_size = 0x4_0000;
+    let f = Arc::new(f);
+    let random = f.clone();
+    Runner::new(RandomScheduler::new(schedules), config.clone()).run(move || random());
+    Runner::new(PctScheduler::new(depth, schedules), config).run(move || f());
 }
 
 /// Declares functions that are `const` wherever the flavour's cells and locks can be made in a constant: in all but loom.
