@@ -39,7 +39,7 @@ async fn serve(port: u16) -> io::Result<()> {
         .with_graceful_shutdown(async {
             // If Ctrl-C cannot be caught, it ends the process as ever.
             if signal::ctrl_c().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
         .bind()
