@@ -22,6 +22,8 @@ pub struct Injector<T> {
 
 impl<T> Injector<T> {
     /// An empty queue.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "one is made on purpose")]
     pub fn new() -> Self {
         Self {
             items: CachePadded::new(Mutex::new(VecDeque::new())),

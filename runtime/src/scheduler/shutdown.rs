@@ -175,7 +175,7 @@ impl Shared {
     pub(crate) fn join(&self, limit: Option<Duration>) -> Unstopped {
         let deadline = limit.and_then(|limit| real_now().checked_add(limit));
         let left = || deadline.map(|at| at.saturating_duration_since(real_now()));
-        let workers = self.shutdown.join(&left);
+        let workers = self.shutdown.join(left);
         self.monitor.join();
         Unstopped {
             tasks: if workers == 0 {
