@@ -71,8 +71,7 @@ impl House {
 }
 
 fn hold(roster: Option<Roster>) {
-    let before = ROSTER.with(|held| held.replace(roster));
-    drop(before);
+    ROSTER.with(|held| *held.borrow_mut() = roster);
 }
 
 fn with_roster<R>(f: impl FnOnce(&mut Roster) -> R) -> R {

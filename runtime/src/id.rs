@@ -40,6 +40,10 @@ pub struct TaskIds {
 
 impl TaskIds {
     /// An id nobody else has.
+    ///
+    /// # Panics
+    ///
+    /// After 2^64 ids.
     #[inline]
     #[allow(clippy::should_implement_trait, reason = "ids do not end")]
     pub fn next(&mut self) -> TaskId {

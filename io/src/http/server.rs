@@ -68,6 +68,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 ///     loxley::http::serve("127.0.0.1:8080", router).await?;
 ///     Ok(())
 /// }
+/// # fn main() {}
 /// ```
 pub fn serve<A, S, M>(addr: A, service: S) -> Serve<S::Service>
 where

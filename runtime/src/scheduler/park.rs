@@ -59,6 +59,10 @@ impl Park {
     }
 
     /// P3, from any thread.
+    ///
+    /// # Panics
+    ///
+    /// If a thread sleeps here that has not settled.
     pub fn unpark(&self, driver: &DriverHandle) {
         // ordering: release publishes the reason to wake; acquire keeps the chain of earlier ones.
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
