@@ -22,12 +22,8 @@ pub struct Injector<T> {
 
 impl<T> Injector<T> {
     /// An empty queue.
-<<<<<<< HEAD
-    #[expect(clippy::new_without_default, reason = "one is made on purpose")]
-=======
     #[must_use]
     #[allow(clippy::new_without_default, reason = "one is made on purpose")]
->>>>>>> 0786f17dbb37948da0ad67f06832701c34f78ff7
     pub fn new() -> Self {
         Self {
             items: CachePadded::new(Mutex::new(VecDeque::new())),
