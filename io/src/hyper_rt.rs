@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use loxley_runtime::{create_task, sleep, sleep_until};
+use loxley_runtime::{create_task, lowlevel, sleep, sleep_until};
 
 /// Runs hyper's background work as tasks of the runtime it is called in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,10 @@ impl hyper::rt::Timer for Timer {
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         Box::pin(Sleep(sleep_until(deadline)))
+    }
+
+    fn now(&self) -> Instant {
+        lowlevel::now()
     }
 
     /// Moves a sleep of ours in place: nothing is allocated for a keep-alive that is put off with every request.

@@ -5,6 +5,12 @@ pub use crate::driver::registration::{
     AsyncIo, Attempt, Interest, NoRuntime, Registration, RuntimeGone,
 };
 
+/// The time by which this thread's runtime measures its timers; outside a runtime, real time.
+#[must_use]
+pub fn now() -> std::time::Instant {
+    crate::time::now()
+}
+
 /// Tells the unhandled-error handler of the current runtime about a failure that no code is left to be told about. Outside
 /// a runtime it goes to stderr.
 pub fn report_unhandled(what: &dyn std::fmt::Display) {

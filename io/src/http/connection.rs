@@ -21,11 +21,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hyper_util::server::conn::auto;
-use loxley_runtime::{lowlevel, sleep};
+use loxley_runtime::lowlevel;
 use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::{Event, Notify};
 
+use super::alarm::Alarm;
 use super::service::Watched;
 use super::{BoxError, Executor, HttpService, ServeError};
 use crate::TcpStream;
@@ -214,12 +215,14 @@ async fn drive<S: HttpService>(
     stream: TcpStream,
     service: Watched<S>,
 ) -> End {
-    let protocol = &shared.protocol;
+    let alarm = Alarm::new();
+    let mut protocol = shared.protocol.clone();
+    protocol.http1().timer(alarm.clone());
     let mut connection = pin!(protocol.serve_connection_with_upgrades(stream, service));
     let mut order = pin!(shared.finish.wait());
     let mut next_order = &shared.finish;
     let mut is_enlisted = false;
-    let mut silence = pin!(shared.first_request.map(sleep));
+    let mut silence = pin!(shared.first_request.map(|limit| alarm.after(limit)));
     poll_fn(|cx| {
         if !is_enlisted || next_order.is_set() {
             is_enlisted = true;
@@ -240,7 +243,7 @@ async fn drive<S: HttpService>(
             silence.set(None);
             return Poll::Pending;
         }
-        match silence.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
+        match silence.as_mut().as_pin_mut().map(|wait| wait.poll(cx)) {
             Some(Poll::Ready(())) => Poll::Ready(End::Silent),
             Some(Poll::Pending) | None => Poll::Pending,
         }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `service.rs` | one shape for both forms of service, and what is watched of each request |
 //! | `connection.rs` | the life of one connection, and what all connections of a server share |
+//! | `alarm.rs` | one timer per connection in place of one per request |
 //! | `server.rs` | the builder, the accept loop, the end |
 //!
 //! # Limits
@@ -39,6 +40,7 @@
 //! # }
 //! ```
 
+mod alarm;
 mod connection;
 mod server;
 mod service;

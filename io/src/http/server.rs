@@ -200,7 +200,6 @@ impl<S> Serve<S> {
         // Not `pipeline_flush`: with bytes left that are no request, the 400 that says so would stay in its buffer.
         protocol
             .http1()
-            .timer(Timer)
             .header_read_timeout(self.header_read_timeout)
             .keep_alive(self.keep_alive)
             .half_close(self.half_close);

@@ -33,6 +33,6 @@ use std::time::Instant;
 
 /// The time of the runtime this thread is in, real time outside.
 #[inline]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     current::with_timer_site(|timers, _| timers.clock().now()).unwrap_or_else(real_now)
 }
