@@ -1,7 +1,7 @@
 //! The shared queue: where threads that are not workers put their tasks, and where workers look now and then.
 //!
-//! A short lock around a ring, taken by halves, after measuring: with all workers busy it was several times faster than a
-//! lock-free segment queue taken 32 at a time, because the lock is taken once per half of the backlog. The length is
+//! A short lock around a ring, taken a worker's share at a time, after measuring: with all workers busy it was several times
+//! faster than a lock-free segment queue taken 32 at a time, because the lock is taken once per share of the backlog. The length is
 //! mirrored in an atomic so that looking costs a load.
 
 use super::deque::Local;

@@ -6,7 +6,8 @@ use crate::task::Scheduled;
 use loxley_sync::prim::atomic::Ordering;
 
 impl Core {
-    /// One search: the injector, then every other worker once, from a random one on. The caller is a searcher (I1).
+    /// One search: the injector, then every other worker once, from a random one on. The caller is a
+    /// searcher (I1), or drains.
     pub(super) fn search(&mut self, shared: &Shared) -> Option<Scheduled> {
         let workers = shared.remotes.len();
         if let Some(task) = shared.injector.grab(&self.local, workers) {
