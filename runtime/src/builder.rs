@@ -151,8 +151,8 @@ impl Builder {
         self
     }
 
-    /// Called on every worker thread before its first task, and on every thread of the blocking pool before its first job. A
-    /// panic of it is reported by the panic hook and ends nothing; the same goes for the other hooks.
+    /// Called on every worker thread before its first task, and on every thread of the blocking pool before its first
+    /// job. A panic of it is reported by the panic hook and ends nothing; the same goes for the other hooks.
     pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.config.on_thread_start = Some(Arc::new(f));
         self
@@ -182,7 +182,8 @@ impl Builder {
         self
     }
 
-    /// Called for every task when its future is gone, before anybody sees it finished; not for the future given to `block_on`.
+    /// Called for every task when its future is gone, before anybody sees it finished; not for the future given to
+    /// `block_on`.
     pub fn on_task_terminate(mut self, f: impl Fn(&TaskRef) + Send + Sync + 'static) -> Self {
         self.config.on_task_terminate = Some(Arc::new(f));
         self
@@ -207,8 +208,8 @@ impl Builder {
     /// From which duration on a poll that does not end is reported. Default 1 second, in debug mode 100 milliseconds.
     /// `Duration::MAX` switches it off.
     ///
-    /// Workers report a poll while it goes on. The one-thread flavour has nobody to notice: it measures in debug mode only, and
-    /// reports a poll that has ended.
+    /// Workers report a poll while it goes on. The one-thread flavour has nobody to notice: it measures in debug mode
+    /// only, and reports a poll that has ended.
     pub fn slow_poll_threshold(mut self, threshold: Duration) -> Self {
         self.slow_poll = Some(threshold);
         self

@@ -46,10 +46,10 @@ pub fn run<F: Future>(main: F) -> F::Output {
 
 /// An engine: worker threads, driver, timers and blocking pool.
 ///
-/// Dropped, it drops every future it still holds, each once and on one of its own threads (the one-thread flavour: on the
-/// thread that drops it, or on a fresh one if that polls tasks), and waits up to ten seconds for polls and blocking jobs that do not end; those go to the unhandled-error handler.
-/// [`shutdown_timeout`](Self::shutdown_timeout) gives the report as a value. Dropped on a thread that polls tasks, it
-/// does not wait.
+/// Dropped, it drops every future it still holds, each once and on one of its own threads (the one-thread flavour: on
+/// the thread that drops it, or on a fresh one if that polls tasks), and waits up to ten seconds for polls and blocking
+/// jobs that do not end; those go to the unhandled-error handler. [`shutdown_timeout`](Self::shutdown_timeout) gives
+/// the report as a value. Dropped on a thread that polls tasks, it does not wait.
 ///
 /// # Examples
 ///

@@ -23,9 +23,9 @@ pub(crate) const NO_RUNTIME: &str = "there is no running loxley runtime on this 
 ///
 /// # Fairness
 ///
-/// The first task that a task spawns runs next on the same worker; if the spawner goes on computing, an idle worker takes it
-/// within about a millisecond. Those spawned after it go to the back of the worker's queue, of which idle workers take their
-/// share. On the one-thread flavour every task goes to the back of the queue.
+/// The first task that a task spawns runs next on the same worker; if the spawner goes on computing, an idle worker
+/// takes it within about a millisecond. Those spawned after it go to the back of the worker's queue, of which idle
+/// workers take their share. On the one-thread flavour every task goes to the back of the queue.
 ///
 /// # Examples
 ///

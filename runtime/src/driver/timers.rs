@@ -5,9 +5,9 @@
 //!
 //! # Shards
 //!
-//! Every worker has a wheel of its own, under a lock that only it takes often, and so has the thread in `block_on`; in this
-//! file it counts as a worker. One more wheel, the foreign shard, serves all other threads. A shard may be fired by anybody at
-//! any time.
+//! Every worker has a wheel of its own, under a lock that only it takes often, and so has the thread in `block_on`; in
+//! this file it counts as a worker. One more wheel, the foreign shard, serves all other threads. A shard may be fired
+//! by anybody at any time.
 //!
 //! # Rounding
 //!

@@ -57,9 +57,10 @@ impl<H: Host> Main<H> {
             host,
         });
         let mut bomb = Abort { armed: true };
-        // SAFETY: the right to poll only ever passes through `slot`, which `turn` empties on this thread only, or through a
-        // queue that only this thread takes from (`Host::main_ready`), so the future is polled and dropped here; `bomb` sees to it that the task is complete before `F`'s lifetime can end;
-        // the handle stays in this function.
+        // SAFETY: the right to poll only ever passes through `slot`, which `turn` empties on this thread only, or
+        // through a queue that only this thread takes from (`Host::main_ready`), so the future is polled and dropped
+        // here; `bomb` sees to it that the task is complete before `F`'s lifetime can end; the handle stays in this
+        // function.
         let (fresh, handle) = unsafe { join::make_unchecked(future, at) };
         let task = fresh.launch(&main, id);
         let task_ref = handle.as_ref();

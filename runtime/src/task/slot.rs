@@ -10,8 +10,8 @@ use loxley_sync::prim::atomic::{AtomicPtr, Ordering};
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-/// At most one scheduled task. One thread at a time may put: the worker it belongs to, or, where only one task ever goes in,
-/// whoever holds that task. Anybody may take.
+/// At most one scheduled task. One thread at a time may put: the worker it belongs to, or, where only one task ever
+/// goes in, whoever holds that task. Anybody may take.
 pub struct Slot(AtomicPtr<Header>);
 
 impl Slot {
