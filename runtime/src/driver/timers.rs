@@ -5,8 +5,9 @@
 //!
 //! # Shards
 //!
-//! Every worker has a wheel of its own, under a lock that only it takes often, and one more wheel serves all threads
-//! that are not workers. A shard may be fired by anybody at any time.
+//! Every worker has a wheel of its own, under a lock that only it takes often, and so has the thread in `block_on`; in
+//! this file it counts as a worker. One more wheel, the foreign shard, serves all other threads. A shard may be fired
+//! by anybody at any time.
 //!
 //! # Rounding
 //!
@@ -120,7 +121,7 @@ impl TimerKey {
 
 /// The timers of one runtime.
 pub struct Timers {
-    /// One per worker, and the last one for everybody else.
+    /// One per worker, the thread in `block_on` among them, and the last one for everybody else.
     shards: Box<[CachePadded<Shard>]>,
     clock: Clock,
     poke: Box<dyn Fn() + Send + Sync>,
@@ -153,7 +154,7 @@ impl Shard {
     #[inline]
     fn publish(&self, wheel: &MutexGuard<'_, Wheel<Waker>>) -> bool {
         let next = wheel.next_deadline().map_or(NEVER, start_of_tick);
-        // ordering: only written under the lock, which is held.
+        // ordering: relaxed, only written under the lock, which is held.
         let before = self.next.load(Ordering::Relaxed);
         if next != before {
             // ordering: a hint, see the file's Ordering section.

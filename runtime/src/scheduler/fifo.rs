@@ -1,8 +1,9 @@
 //! The strict one-thread flavour: one queue, first in, first out, no LIFO slot, no stealing.
 //!
-//! The injector is the queue. The thread in `block_on` holds the driver's lock for as long as it runs: that is the right to
-//! take tasks, and what makes a second `block_on` wait. One round is asyncio's: run exactly the tasks that are queued now,
-//! then look at I/O, then fire due timers. (I/O is looked at every Nth task while tasks are ready.)
+//! The injector is the queue. The thread in `block_on` holds the driver's lock for as long as it runs: that is the
+//! right to take tasks, and what makes a second `block_on` wait. One round is asyncio's: run exactly the tasks that are
+//! queued now, then look at I/O, then fire due timers. (While tasks are ready, I/O is only looked at after a round by
+//! which N tasks have run since the last look.)
 
 use super::shared::Shared;
 use super::worker::wake_all;

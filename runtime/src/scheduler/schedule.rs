@@ -197,7 +197,7 @@ impl Shared {
         }
     }
 
-    /// G1 through the foreign roster for a task that is not queued here; false if the runtime is closed.
+    /// G1 through the foreign roster for a task that is not queued here; gives it back if the runtime is closed.
     pub(super) fn admit_main(&self, task: Scheduled) -> Result<Scheduled, Scheduled> {
         self.registry.join(&mut self.foreign.lock().roster, task)
     }

@@ -14,8 +14,8 @@
 //! # Where a timer lives
 //!
 //! A deadline is settled when a future is made, the timer is armed when that is first polled: in the shard of the
-//! worker that polls, or, on a thread that merely entered a runtime, in the shared one. From then on the future may
-//! be polled anywhere, even under another executor; the runtime in which it was armed wakes it.
+//! worker (or of the `block_on`) that polls, or, on a thread that merely entered a runtime, in the shared one. From
+//! then on the future may be polled anywhere, even under another executor; the runtime in which it was armed wakes it.
 
 mod interval;
 #[cfg(all(test, not(any(loom, shuttle))))]

@@ -44,9 +44,13 @@ use std::time::{Duration, Instant};
 ///
 /// # Examples
 ///
-/// ```text
-/// loxley::run(async {
-///     loxley::sleep(Duration::from_millis(20)).await;
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// loxley_runtime::run(async {
+///     let began = Instant::now();
+///     loxley_runtime::sleep(Duration::from_millis(20)).await;
+///     assert!(began.elapsed() >= Duration::from_millis(20));
 /// });
 /// ```
 ///
@@ -66,6 +70,20 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Cancel safety
 ///
 /// Dropping the future takes its timer out, in constant time.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// loxley_runtime::run(async {
+///     let deadline = Instant::now() + Duration::from_millis(5);
+///     loxley_runtime::sleep_until(deadline).await;
+///     assert!(Instant::now() >= deadline);
+/// });
+/// ```
+///
+/// **Differs from asyncio**: takes the place of `call_at` with a future that is set.
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::until(deadline, Location::caller())
