@@ -180,7 +180,7 @@ fn the_limit_reads_the_real_clock_and_the_test_may_stop_its_own() {
 fn a_test_inside_a_runtime_is_refused() {
     let text = failure(|| {
         run(Config::new().current_thread(), async {
-            run(Config::new(), pending());
+            run(Config::new(), pending::<()>());
         });
     });
     assert!(text.contains("await the future instead"), "{text}");
