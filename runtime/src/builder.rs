@@ -34,7 +34,7 @@ const SLOW_POLL_DEBUG: Duration = Duration::from_millis(100);
 #[must_use = "nothing is made before `build`"]
 pub struct Builder {
     workers: Workers,
-    thread_name: Arc<dyn Fn() -> String + Send + Sync>,
+    thread_name: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     stack_size: Option<usize>,
     blocking_threads_max: usize,
     keep_alive: Duration,
@@ -60,7 +60,7 @@ impl Builder {
     pub fn new() -> Self {
         Self {
             workers: Workers::Default,
-            thread_name: Arc::new(|| "loxley-worker".to_owned()),
+            thread_name: None,
             stack_size: None,
             blocking_threads_max: 512,
             keep_alive: Duration::from_secs(10),
@@ -87,7 +87,7 @@ impl Builder {
     }
 
     /// How many worker threads poll tasks. Default: the environment's `LOXLEY_WORKER_THREADS`, else the number of
-    /// processors this process may use, container quotas included. At least 1 and at most 65,535, else `build` fails.
+    /// processors this process may use, container quotas included. At least 1 and at most 65,533, else `build` fails.
     pub fn worker_threads(mut self, count: usize) -> Self {
         self.workers = Workers::Count(count);
         self
@@ -106,15 +106,15 @@ impl Builder {
         self
     }
 
-    /// The name of every worker thread. Default `loxley-worker`. The pool's threads are called `loxley-blocking`.
+    /// The name of every worker and pool thread. Default `loxley-worker` and `loxley-blocking`.
     pub fn thread_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.thread_name_fn(move || name.clone())
     }
 
-    /// Names each worker thread. Called once per worker, before the first is started.
+    /// Names each worker and pool thread: once per worker before the first is started, later for each thread of the pool.
     pub fn thread_name_fn(mut self, name: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        self.thread_name = Arc::new(name);
+        self.thread_name = Some(Arc::new(name));
         self
     }
 
@@ -256,7 +256,10 @@ impl Builder {
         let handle = scheduler::PoolHandle::default();
         let pool = Pool::new(self.pool_config(&handle));
         let style = scheduler::ThreadStyle {
-            name: &*self.thread_name,
+            name: self
+                .thread_name
+                .as_deref()
+                .unwrap_or(&|| "loxley-worker".to_owned()),
             stack_size: self.stack_size,
         };
         let (shared, threads) = scheduler::start(self.config, pool, &style)?;
@@ -265,13 +268,18 @@ impl Builder {
     }
 
     fn pool_config(&self, handle: &scheduler::PoolHandle) -> PoolConfig {
-        let mut config = PoolConfig::default();
-        config.max_threads = self.blocking_threads_max;
-        config.keep_alive = self.keep_alive;
-        config.stack_size = self.stack_size;
-        config.on_thread = Some(handle.hook());
-        config.on_start = self.config.on_thread_start.clone();
-        config.on_stop = self.config.on_thread_stop.clone();
+        let mut config = PoolConfig {
+            max_threads: self.blocking_threads_max,
+            keep_alive: self.keep_alive,
+            stack_size: self.stack_size,
+            on_thread: Some(handle.hook()),
+            on_start: self.config.on_thread_start.clone(),
+            on_stop: self.config.on_thread_stop.clone(),
+            ..PoolConfig::default()
+        };
+        if let Some(name) = &self.thread_name {
+            config.thread_name = name.clone();
+        }
         config
     }
 

@@ -2,7 +2,7 @@
 
 use crate::current;
 use crate::scheduler::Shared;
-use crate::task::{self, Fresh, Task, TaskRef};
+use crate::task::{self, Task, TaskRef, refuse};
 use loxley_sync::ambient::{WaitKind, wait_reason};
 use std::future::Future;
 use std::panic::Location;
@@ -55,19 +55,19 @@ where
     F::Output: Send + 'static,
 {
     // Asked first, because a task that is made must be launched.
-    assert!(current::is_inside(), "{NO_RUNTIME}");
+    let Some(has_hook) = current::with_shared(|shared| shared.has_spawn_hook()) else {
+        panic!("{NO_RUNTIME}");
+    };
     let (fresh, task) = task::make(future, at);
-    current::with_shared(|shared| launch(shared, fresh, name));
-    task
-}
-
-#[inline]
-fn launch(shared: &Arc<Shared>, fresh: Fresh<Shared>, name: Option<Arc<str>>) {
-    if name.is_some() || shared.has_spawn_hook() {
-        shared.launch_announced(fresh, name);
-    } else {
-        shared.launch(fresh);
+    if name.is_some() || has_hook {
+        if let Some(shared) = current::with_shared(Arc::clone) {
+            shared.launch_announced(fresh, name);
+        }
+    } else if let Some(refused) = current::with_shared(|shared| shared.launch(fresh)).flatten() {
+        // Its drop is user code, so it comes after the thread's runtime is no longer borrowed.
+        refuse(refused);
     }
+    task
 }
 
 /// Starts `future` in a given runtime, for [`Handle::create_task`](crate::Handle::create_task).
@@ -81,7 +81,11 @@ where
     F::Output: Send + 'static,
 {
     let (fresh, task) = task::make(future, at);
-    launch(shared, fresh, None);
+    if shared.has_spawn_hook() {
+        shared.launch_announced(fresh, None);
+    } else if let Some(refused) = shared.launch(fresh) {
+        refuse(refused);
+    }
     task
 }
 

@@ -6,7 +6,6 @@
 //! which N tasks have run since the last look.)
 
 use super::shared::Shared;
-use super::worker::wake_all;
 use crate::clock::real_now;
 use crate::current;
 use crate::driver::{Driver, Wait};
@@ -94,11 +93,11 @@ impl<'a> Round<'a> {
             self.since_io = 0;
             self.turn(driver, Wait::No, &mut wakers);
         }
-        wake_all(&mut wakers);
+        wakers.wake_all_contained();
         let timers = &self.shared.timers;
         if timers.next_deadline().is_some() {
             timers.fire(timers.clock().now_ns(), &mut wakers);
-            wake_all(&mut wakers);
+            wakers.wake_all_contained();
         }
     }
 
@@ -107,7 +106,7 @@ impl<'a> Round<'a> {
         let shared = self.shared;
         if shared.timers.clock().is_paused() {
             self.turn(driver, Wait::No, wakers);
-            wake_all(wakers);
+            wakers.wake_all_contained();
             let pool = shared.pool.stats();
             let pool_is_busy = pool.queued > 0 || pool.threads > pool.idle;
             if !shared.injector.is_empty() {

@@ -36,7 +36,9 @@ const ASLEEP_SHIFT: u32 = 16;
 const ASLEEP: usize = 1 << ASLEEP_SHIFT;
 
 /// The most workers the packed word has room for.
-pub(crate) const WORKERS_MAX: usize = ASLEEP - 1;
+///
+/// Two more shards than workers are numbered in 16 bits, with one number to spare.
+pub(crate) const WORKERS_MAX: usize = ASLEEP - 3;
 
 /// The word and the list. Models drive it through the same methods as the workers.
 #[derive(Debug)]

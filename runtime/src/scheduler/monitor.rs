@@ -132,6 +132,7 @@ impl Monitor {
     fn start(&self, shared: &Arc<Shared>) {
         // ordering: relaxed, only one caller may go on, and it publishes nothing but the thread, which has its lock.
         if self.started.swap(true, Ordering::Relaxed)
+            || shared.is_fifo()
             || shared.remotes.len() < 2 && !shared.reports_slow_polls()
         {
             return;
