@@ -287,8 +287,15 @@ fn watch(shared: &Shared) {
         let slow = monitor.slow.load(Ordering::Relaxed);
         if slow && shared.idle.all_asleep() {
             monitor.doze.rest(|| shared.idle.all_asleep());
+            // The rest may have taken the token of `stop`, and nobody gives another.
+            if monitor.doze.is_stopping() {
+                return;
+            }
         }
         thread::park_timeout(if slow { SLOW_TICK } else { TICK });
+        if monitor.doze.is_stopping() {
+            return;
+        }
         let helped = look(shared, &mut seen);
         // ordering: relaxed, as above; it may have changed while this thread was parked.
         if monitor.slow.load(Ordering::Relaxed) {
