@@ -2,7 +2,7 @@
 //!
 //! | who wakes or spawns | where the task goes | who is told |
 //! |---|---|---|
-//! | a worker | its LIFO slot, if empty | nobody: it runs next; the monitor opens the slot if not |
+//! | a worker | its LIFO slot, if empty | nobody: it runs next; the monitor, put into its fast gear, opens the slot if not |
 //! | … if the slot is full | back of its own queue | a sleeper, if one is seen in passing |
 //! | the same worker, at the end of the poll (T7) | back of its own queue | nobody, this worker is awake |
 //! | anybody else | the injector | a sleeper (I4) |
