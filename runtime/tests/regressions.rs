@@ -284,8 +284,7 @@ fn a_sleep_first_polled_by_main_fires_in_the_task_it_moved_to() {
             // Armed in main's shard, which nobody watches once main has gone.
             let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut nap).poll(cx))).await;
             assert!(first.is_pending());
-            let moved = async move { nap.await };
-            [create_task(moved)]
+            [create_task(nap)]
         });
         let (sender, receiver) = std::sync::mpsc::channel();
         let [task] = task;

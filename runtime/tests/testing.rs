@@ -2,11 +2,9 @@
 
 use loxley_runtime::testing::{Config, cancel_at_every_pending, drop_at_every_pending, run};
 use loxley_runtime::{create_task, sleep, to_thread, yield_now};
-use std::env;
 use std::fs::File;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -137,34 +135,6 @@ fn a_test_that_hangs_fails_with_every_task_and_what_it_waits_for() {
         assert!(text.contains("waiting for Timer"), "{text}");
         assert!(text.contains("waiting for Task"), "{text}");
     }
-}
-
-/// Set in the child process that hangs on purpose.
-const STUCK: &str = "LOXLEY_TEST_IS_STUCK";
-
-#[test]
-fn a_poll_that_never_returns_ends_the_process_with_the_list() {
-    if env::var_os(STUCK).is_some() {
-        let config = Config::new()
-            .current_thread()
-            .limit(Duration::from_millis(50));
-        run(config, async {
-            loop {
-                thread::park();
-            }
-        });
-    }
-    let name = "a_poll_that_never_returns_ends_the_process_with_the_list";
-    let child = Command::new(env::current_exe().expect("this test"))
-        .args(["--exact", name, "--nocapture"])
-        .env(STUCK, "1")
-        .output()
-        .expect("the child starts");
-    assert!(!child.status.success());
-    let text = String::from_utf8_lossy(&child.stderr);
-    assert!(text.contains("has not ended after 50ms"), "{text}");
-    assert!(text.contains("a poll does not return"), "{text}");
-    assert!(text.contains("running or about to"), "{text}");
 }
 
 #[test]
