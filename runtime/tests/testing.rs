@@ -7,7 +7,6 @@ use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);
