@@ -4,6 +4,7 @@
 //! descriptors before the runtime is built.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::time::Duration;
 
@@ -71,6 +72,19 @@ impl Baseline {
         }
         leaks
     }
+}
+
+/// Whether no other test runs in this process meanwhile: its descriptors would be counted, too.
+pub(super) fn is_alone() -> bool {
+    let one = |text: &str| text == "1";
+    let by_variable = env::var("RUST_TEST_THREADS").is_ok_and(|threads| one(&threads));
+    let args: Vec<String> = env::args().collect();
+    let by_argument = args.iter().any(|arg| arg == "--test-threads=1")
+        || args
+            .windows(2)
+            .any(|pair| pair[0] == "--test-threads" && one(&pair[1]));
+    // cargo-nextest gives each test a process and says so.
+    by_variable || by_argument || env::var_os("NEXTEST").is_some()
 }
 
 /// The process's open descriptors, each with what it leads to. Empty where the system does not tell.

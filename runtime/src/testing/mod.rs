@@ -82,6 +82,9 @@ impl Config {
     /// Whether the test fails for what it leaves behind: tasks, timers, watched descriptors, blocking jobs, open
     /// descriptors, and failures that nobody awaited. Default off.
     ///
+    /// Open descriptors are those of the whole process, so they are counted only where no other test runs beside: with
+    /// `--test-threads=1`, `RUST_TEST_THREADS=1` or under cargo-nextest.
+    ///
     /// Descriptors are counted for the whole process (on Linux). Tests with this check therefore run one at a time among
     /// `#[loxley::test]`s; a plain `#[test]` beside them in the same binary should not open any.
     pub fn leak_check(mut self, leak_check: bool) -> Self {
@@ -172,7 +175,8 @@ pub fn run<F: Future>(config: Config, future: F) -> F::Output {
     } else {
         _shared = DESCRIPTORS.read().unwrap_or_else(PoisonError::into_inner);
     }
-    let descriptors = config.leak_check.then(leaks::descriptors);
+    let counts = config.leak_check && leaks::is_alone();
+    let descriptors = counts.then(leaks::descriptors);
     let unhandled = Arc::new(Mutex::new(Vec::new()));
     let runtime = config.build(&unhandled);
     let handle = runtime.handle();
@@ -198,6 +202,8 @@ pub fn run<F: Future>(config: Config, future: F) -> F::Output {
     }
     if let Some(before) = descriptors {
         left.extend(leaks::descriptors_since(&before));
+    }
+    if config.leak_check {
         left.extend(
             unhandled
                 .lock()
