@@ -15,6 +15,10 @@ pub use loxley_sync::{
     Semaphore, UpgradableGuard, WriteGuard, broadcast, oneshot, queue, watch,
 };
 
+#[cfg(feature = "stream")]
+#[cfg_attr(docsrs, doc(cfg(feature = "stream")))]
+pub use loxley_sync::stream;
+
 /// The errors of locks, barriers and queues.
 pub use loxley_sync::error;
 
