@@ -395,6 +395,34 @@ fn a_failed_service_is_reported_once() {
 }
 
 #[test]
+fn a_peer_that_leaves_while_it_sends_is_no_failure_of_the_service() {
+    run(async {
+        let (failures, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Event::new()));
+        let serve = {
+            let (failures, failed) = (failures.clone(), failed.clone());
+            http::serve("127.0.0.1:0", service_fn(route)).on_error(move |error| {
+                assert!(matches!(error, ServeError::Connection(_)), "{error}");
+                if failures.fetch_add(1, Ordering::AcqRel) == 1 {
+                    failed.set();
+                }
+            })
+        };
+        let site = Site::start(serve).await;
+        let head = "HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
+        // Once handed on as the error of the answer's body, once as the service's.
+        let mut raw = Raw::connect(site.addr).await;
+        raw.send(&format!("POST /echo {head}")).await;
+        raw.until("1\r\nx\r\n").await;
+        drop(raw);
+        let mut raw = Raw::connect(site.addr).await;
+        raw.send(&format!("POST /whole {head}")).await;
+        raw.end();
+        raw.rest().await;
+        failed.wait().await;
+    });
+}
+
+#[test]
 fn requests_carry_the_peer_if_asked_to() {
     run(async {
         let service = service_fn(async |request: Request<Incoming>| {

@@ -18,10 +18,23 @@
 //!
 //! | protocol | model | edges | planted and caught |
 //! |---|---|---|---|
-//! | @TABLE@ |
+//! | a task's word | `task_state` | T2–T10, T12 | T2 without acquire; T6 without release; T7's mark forgotten; T4 by value leaves no mark; T3 or T4 without release; a wake enqueues a running task; T5 by value without acquire; T10 without mark, or in two steps; T9's look at the count relaxed, or off by one; T9 without release or acquire; T12 without release or acquire, or the sole owner's look relaxed; the rare part published twice |
+//! | outcome of a task | `join` | T9, T11, T12 | T9 without release; the look at *complete* relaxed; `set_join` without release, without acquire, or blind to *complete*; `clear_join` without acquire, blind, or left out; `drop_join` without acquire or release |
+//! | live tasks | `registry` | G1–G7 | G1, G3, G4 or G5 relaxed; G2 relaxed, or deaf to a visit; a visit without its mark; G5 with a stale link; G6 relaxed, or taken in two steps; G7 without its flag; the count of G1 left out; the length relaxed |
+//! | LIFO slot | `slot` | hand-over to T2 | the put relaxed; the take relaxed, or in two steps |
+//! | sleep | `idle_park` | I1–I5, P1–P4 | no SleepFence; no PushFence; a claim that does not count, or does not count down; a last searcher that tells nobody; I5 that takes a claim for its own, or keeps the count; a sleeper still counted as searching; a token overwritten by a store; a token that publishes nothing, or is not left; P1 deaf to a token; P4 relaxed; the driver not unparked; the place of the sleep mixed up |
+//! | monitor's deep sleep | `idle_park` | see `monitor.rs` | either fence left out; no second look |
+//! | shared queue | `injector` | the push before I4 | the length stored before the push or outside of the lock; a batch put back in reverse |
+//! | silence | `shutdown` | steps 1–6, G2, G5, G7, I3–I5, P1–P4 | a departure by another thread not counted; two last workers; the last one silent |
+//! | scheduler as a whole | `shuttle_scheduler` | I3 and what follows | no look at the queues after falling asleep |
 //!
-//! Seen to survive, for no observable reason to fail: T10 without release (the message has a lock of its own), a bit of T11
-//! left behind after completion (nobody reads it any more).
+//! Seen to survive, and why:
+//!
+//! - T10 without release: the message has a lock of its own.
+//! - `begin` without its fence: it unparks every worker anyhow, and the token publishes the flag.
+//! - `is_drained` without the rosters, or with relaxed accesses to them: each worker closes the foreign roster and its own
+//!   before it looks, and one that leaves early leaves its work to nobody.
+//! - the monitor's `end` left out: it looks at the workers again after each token.
 //!
 //! # What loom cannot say
 //!

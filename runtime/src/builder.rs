@@ -34,7 +34,7 @@ const SLOW_POLL_DEBUG: Duration = Duration::from_millis(100);
 #[must_use = "nothing is made before `build`"]
 pub struct Builder {
     workers: Workers,
-    thread_name: Arc<dyn Fn() -> String + Send + Sync>,
+    thread_name: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     stack_size: Option<usize>,
     blocking_threads_max: usize,
     keep_alive: Duration,
@@ -60,7 +60,7 @@ impl Builder {
     pub fn new() -> Self {
         Self {
             workers: Workers::Default,
-            thread_name: Arc::new(|| "loxley-worker".to_owned()),
+            thread_name: None,
             stack_size: None,
             blocking_threads_max: 512,
             keep_alive: Duration::from_secs(10),
@@ -87,7 +87,7 @@ impl Builder {
     }
 
     /// How many worker threads poll tasks. Default: the environment's `LOXLEY_WORKER_THREADS`, else the number of
-    /// processors this process may use, container quotas included. At least 1 and at most 65,535, else `build` fails.
+    /// processors this process may use, container quotas included. At least 1 and at most 65,533, else `build` fails.
     pub fn worker_threads(mut self, count: usize) -> Self {
         self.workers = Workers::Count(count);
         self
@@ -106,19 +106,19 @@ impl Builder {
         self
     }
 
-    /// The name of every thread of this runtime. Default `loxley-worker` and `loxley-blocking`.
+    /// The name of every worker and pool thread. Default `loxley-worker` and `loxley-blocking`.
     pub fn thread_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.thread_name_fn(move || name.clone())
     }
 
-    /// Names each thread as it is started.
+    /// Names each worker and pool thread: once per worker before the first is started, later for each thread of the pool.
     pub fn thread_name_fn(mut self, name: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        self.thread_name = Arc::new(name);
+        self.thread_name = Some(Arc::new(name));
         self
     }
 
-    /// The stack of every thread of this runtime, in bytes. Default: the standard library's. The operating system rounds it
+    /// The stack of every worker and pool thread, in bytes. Default: the standard library's. The operating system rounds it
     /// up to its own least size.
     pub fn thread_stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
@@ -137,7 +137,8 @@ impl Builder {
         self
     }
 
-    /// Every how many rounds a busy worker looks at timers and I/O. Default 61; 0 counts as 1.
+    /// Every how many rounds a busy worker looks at timers and I/O. Default 61; less than 2 counts as 2, as one
+    /// round in so many is spent looking.
     pub fn event_interval(mut self, rounds: u32) -> Self {
         self.config.event_interval = rounds.max(2);
         self
@@ -150,13 +151,14 @@ impl Builder {
         self
     }
 
-    /// Called on every worker thread before its first task.
+    /// Called on every worker thread before its first task, and on every thread of the blocking pool before its first
+    /// job. A panic of it is reported by the panic hook and ends nothing; the same goes for the other hooks.
     pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.config.on_thread_start = Some(Arc::new(f));
         self
     }
 
-    /// Called on every worker thread after its last task.
+    /// Called on every worker thread after its last task, and on every thread of the blocking pool after its last job.
     pub fn on_thread_stop(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.config.on_thread_stop = Some(Arc::new(f));
         self
@@ -174,13 +176,14 @@ impl Builder {
         self
     }
 
-    /// Called for every task before it can run, on the thread that spawns it.
+    /// Called for every task before it can run, on the thread that spawns it; not for the future given to `block_on`.
     pub fn on_task_spawn(mut self, f: impl Fn(&TaskRef) + Send + Sync + 'static) -> Self {
         self.config.on_task_spawn = Some(Arc::new(f));
         self
     }
 
-    /// Called for every task when its future is gone, before anybody sees it finished.
+    /// Called for every task when its future is gone, before anybody sees it finished; not for the future given to
+    /// `block_on`.
     pub fn on_task_terminate(mut self, f: impl Fn(&TaskRef) + Send + Sync + 'static) -> Self {
         self.config.on_task_terminate = Some(Arc::new(f));
         self
@@ -204,6 +207,9 @@ impl Builder {
 
     /// From which duration on a poll that does not end is reported. Default 1 second, in debug mode 100 milliseconds.
     /// `Duration::MAX` switches it off.
+    ///
+    /// Workers report a poll while it goes on. The one-thread flavour has nobody to notice: it measures in debug mode
+    /// only, and reports a poll that has ended.
     pub fn slow_poll_threshold(mut self, threshold: Duration) -> Self {
         self.slow_poll = Some(threshold);
         self
@@ -250,7 +256,10 @@ impl Builder {
         let handle = scheduler::PoolHandle::default();
         let pool = Pool::new(self.pool_config(&handle));
         let style = scheduler::ThreadStyle {
-            name: &*self.thread_name,
+            name: self
+                .thread_name
+                .as_deref()
+                .unwrap_or(&|| "loxley-worker".to_owned()),
             stack_size: self.stack_size,
         };
         let (shared, threads) = scheduler::start(self.config, pool, &style)?;
@@ -259,13 +268,18 @@ impl Builder {
     }
 
     fn pool_config(&self, handle: &scheduler::PoolHandle) -> PoolConfig {
-        let mut config = PoolConfig::default();
-        config.max_threads = self.blocking_threads_max;
-        config.keep_alive = self.keep_alive;
-        config.stack_size = self.stack_size;
-        config.on_thread = Some(handle.hook());
-        config.on_start = self.config.on_thread_start.clone();
-        config.on_stop = self.config.on_thread_stop.clone();
+        let mut config = PoolConfig {
+            max_threads: self.blocking_threads_max,
+            keep_alive: self.keep_alive,
+            stack_size: self.stack_size,
+            on_thread: Some(handle.hook()),
+            on_start: self.config.on_thread_start.clone(),
+            on_stop: self.config.on_thread_stop.clone(),
+            ..PoolConfig::default()
+        };
+        if let Some(name) = &self.thread_name {
+            config.thread_name = name.clone();
+        }
         config
     }
 

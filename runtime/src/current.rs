@@ -150,14 +150,6 @@ pub(crate) fn with_shared<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> Option<R> {
         .flatten()
 }
 
-/// Whether this thread has a current runtime.
-#[inline]
-pub(crate) fn is_inside() -> bool {
-    CURRENT
-        .try_with(|current| current.shared.borrow().is_some())
-        .unwrap_or(false)
-}
-
 /// Whether this thread polls tasks.
 pub(crate) fn polls() -> bool {
     CURRENT

@@ -32,6 +32,6 @@ pub struct WorkerMetrics {
     pub parks: u64,
     /// How often it took tasks from another worker.
     pub steals: u64,
-    /// Tasks in its queue.
+    /// Tasks in its own queue, the one to run next included.
     pub queue_len: usize,
 }

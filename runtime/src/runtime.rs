@@ -46,12 +46,24 @@ pub fn run<F: Future>(main: F) -> F::Output {
 
 /// An engine: worker threads, driver, timers and blocking pool.
 ///
-/// Dropped, it drops every future it still holds, each once and on one of its own threads, and waits up to ten seconds for
-/// polls and blocking jobs that do not end; those go to the unhandled-error handler.
-/// [`shutdown_timeout`](Self::shutdown_timeout) gives the report as a value. Dropped on a thread that polls tasks, it
-/// does not wait.
+/// Dropped, it drops every future it still holds, each once and on one of its own threads (the one-thread flavour: on
+/// the thread that drops it, or on a fresh one if that polls tasks), and waits up to ten seconds for polls and blocking
+/// jobs that do not end; those go to the unhandled-error handler. [`shutdown_timeout`](Self::shutdown_timeout) gives
+/// the report as a value. Dropped on a thread that polls tasks, it does not wait.
 ///
-/// Two runtimes in one process share nothing.
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let runtime = loxley_runtime::Runtime::new()?;
+/// runtime.block_on(async { loxley_runtime::create_task(std::future::pending::<()>()) });
+/// let report = runtime.shutdown_timeout(Duration::from_secs(5));
+/// assert!(report.is_clean(), "{report}");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// Two runtimes in one process share no tasks, threads, timers or limits.
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -266,6 +278,16 @@ impl fmt::Display for ShutdownReport {
 /// A runtime, from anywhere: cheap to clone, usable on every thread, and no reason for the runtime to live on.
 ///
 /// After the runtime has gone, tasks created through a handle end at once as cancelled.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = loxley_runtime::Runtime::new()?;
+/// let handle = runtime.handle();
+/// let task = std::thread::spawn(move || handle.create_task(async { 6 * 7 })).join().unwrap();
+/// assert_eq!(runtime.block_on(task).unwrap(), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 #[doc(alias = "get_running_loop")]
 #[doc(alias = "get_event_loop")]

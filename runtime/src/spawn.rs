@@ -2,7 +2,7 @@
 
 use crate::current;
 use crate::scheduler::Shared;
-use crate::task::{self, Fresh, Task, TaskRef};
+use crate::task::{self, Task, TaskRef, refuse};
 use loxley_sync::ambient::{WaitKind, wait_reason};
 use std::future::Future;
 use std::panic::Location;
@@ -23,9 +23,9 @@ pub(crate) const NO_RUNTIME: &str = "there is no running loxley runtime on this 
 ///
 /// # Fairness
 ///
-/// A task spawned by a task runs next on the same worker, unless another worker is idle and takes it; if the spawner
-/// goes on computing, an idle worker takes it within about a millisecond. On the one-thread flavour it goes to the back of
-/// the queue.
+/// The first task that a task spawns runs next on the same worker; if the spawner goes on computing, an idle worker
+/// takes it within about a millisecond. Those spawned after it go to the back of the worker's queue, of which idle
+/// workers take their share. On the one-thread flavour every task goes to the back of the queue.
 ///
 /// # Examples
 ///
@@ -55,19 +55,19 @@ where
     F::Output: Send + 'static,
 {
     // Asked first, because a task that is made must be launched.
-    assert!(current::is_inside(), "{NO_RUNTIME}");
+    let Some(has_hook) = current::with_shared(|shared| shared.has_spawn_hook()) else {
+        panic!("{NO_RUNTIME}");
+    };
     let (fresh, task) = task::make(future, at);
-    current::with_shared(|shared| launch(shared, fresh, name));
-    task
-}
-
-#[inline]
-fn launch(shared: &Arc<Shared>, fresh: Fresh<Shared>, name: Option<Arc<str>>) {
-    if name.is_some() || shared.has_spawn_hook() {
-        shared.launch_announced(fresh, name);
-    } else {
-        shared.launch(fresh);
+    if name.is_some() || has_hook {
+        if let Some(shared) = current::with_shared(Arc::clone) {
+            shared.launch_announced(fresh, name);
+        }
+    } else if let Some(refused) = current::with_shared(|shared| shared.launch(fresh)).flatten() {
+        // Its drop is user code, so it comes after the thread's runtime is no longer borrowed.
+        refuse(refused);
     }
+    task
 }
 
 /// Starts `future` in a given runtime, for [`Handle::create_task`](crate::Handle::create_task).
@@ -81,7 +81,11 @@ where
     F::Output: Send + 'static,
 {
     let (fresh, task) = task::make(future, at);
-    launch(shared, fresh, None);
+    if shared.has_spawn_hook() {
+        shared.launch_announced(fresh, None);
+    } else if let Some(refused) = shared.launch(fresh) {
+        refuse(refused);
+    }
     task
 }
 
@@ -102,6 +106,17 @@ impl task::Builder {
 }
 
 /// The task that is running here, if one is. The future given to `run` or `block_on` is one.
+///
+/// # Examples
+///
+/// ```
+/// assert!(loxley_runtime::current_task().is_none());
+/// loxley_runtime::run(async {
+///     let task = loxley_runtime::current_task().expect("a task runs this");
+///     task.set_name("main");
+///     assert_eq!(&*task.name(), "main");
+/// });
+/// ```
 #[must_use]
 pub fn current_task() -> Option<TaskRef> {
     task::current_task()
@@ -110,6 +125,15 @@ pub fn current_task() -> Option<TaskRef> {
 /// Every task of the current runtime that has not ended, in no particular order. Empty outside a runtime.
 ///
 /// A snapshot: tasks come and go while it is taken, and each one returned was alive at some moment of the call.
+///
+/// # Examples
+///
+/// ```
+/// loxley_runtime::run(async {
+///     let waits = loxley_runtime::create_task(std::future::pending::<()>());
+///     assert!(loxley_runtime::all_tasks().contains(&waits.as_ref()));
+/// });
+/// ```
 #[must_use]
 pub fn all_tasks() -> Vec<TaskRef> {
     current::with_shared(|shared| shared.tasks()).unwrap_or_default()

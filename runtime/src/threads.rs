@@ -111,6 +111,19 @@ where
 /// A task as a plain thread sees it: [`result`](Self::result) blocks until it ends.
 ///
 /// Dropping it detaches the task. Done callbacks that were added still run.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let runtime = loxley_runtime::Runtime::new()?;
+/// let forever = std::future::pending::<()>();
+/// let mut future = loxley_runtime::run_coroutine_threadsafe(forever, &runtime.handle());
+/// assert!(future.result(Some(Duration::from_millis(1))).is_err());
+/// assert!(future.cancel());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "dropping it detaches the task: it runs on, and its result is lost"]
 pub struct ConcurrentFuture<T: Send + 'static> {
     shared: Arc<Shared<T>>,

@@ -1,5 +1,5 @@
-//! What may go to another thread and what may not, both ways, for every public type of the runtime. Cases M and K05 of the
-//! fault list. These tests fail by not compiling, or by a table that does not match.
+//! What may go to another thread and what may not, both ways, for every public type of the runtime. These tests fail by
+//! not compiling, or by a table that does not match.
 
 use loxley_runtime::lowlevel::{AsyncIo, Direction, Interest, ReadyEvent, Registration};
 use loxley_runtime::task::UnhandledError;

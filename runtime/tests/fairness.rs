@@ -1,5 +1,4 @@
-//! Who gets a turn, and when: tasks that are always ready, tasks that wake each other, polls that do not end. Cases E of the
-//! fault list.
+//! Who gets a turn, and when: tasks that are always ready, tasks that wake each other, polls that do not end.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -1,5 +1,4 @@
-//! A runtime's life: starting, nesting, shutting down under every kind of load, and what is left afterwards. Cases C of the
-//! fault list.
+//! A runtime's life: starting, nesting, shutting down under every kind of load, and what is left afterwards.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

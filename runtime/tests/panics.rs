@@ -1,4 +1,4 @@
-//! Panics: where they end, who hears of them, and what goes on regardless. Cases A of the fault list.
+//! Panics: where they end, who hears of them, and what goes on regardless.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

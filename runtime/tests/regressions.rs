@@ -4,10 +4,12 @@
 mod support;
 
 use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, yield_now};
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use support::*;
 
@@ -271,4 +273,75 @@ fn a_poll_that_hangs_is_noticed_after_main_has_gone() {
             spin_until(|| task.is_finished());
         });
     }
+}
+
+#[test]
+fn a_sleep_first_polled_by_main_fires_in_the_task_it_moved_to() {
+    bounded(|watch| {
+        let runtime = watch.build(Runtime::builder().worker_threads(2));
+        let task = runtime.block_on(async {
+            let mut nap = sleep(Duration::from_millis(20));
+            // Armed in main's shard, which nobody watches once main has gone.
+            let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut nap).poll(cx))).await;
+            assert!(first.is_pending());
+            [create_task(nap)]
+        });
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let [task] = task;
+        drop(runtime.handle().create_task(async move {
+            task.await.unwrap();
+            sender.send(()).unwrap();
+        }));
+        receiver.recv().unwrap();
+    });
+}
+
+/// A waker that panics when it is woken, as often as it is.
+struct Angry;
+
+impl Wake for Angry {
+    fn wake(self: Arc<Self>) {
+        panic!("an angry waker");
+    }
+}
+
+/// Arms far more timers with angry wakers than one batch holds, and forgets to be woken.
+async fn arm_angrily(after: Duration) -> Vec<Pin<Box<loxley_runtime::Sleep>>> {
+    let waker = Waker::from(Arc::new(Angry));
+    let mut cx = Context::from_waker(&waker);
+    let mut naps: Vec<_> = (0..100).map(|_| Box::pin(sleep(after))).collect();
+    for nap in &mut naps {
+        assert!(nap.as_mut().poll(&mut cx).is_pending());
+    }
+    naps
+}
+
+#[test]
+fn more_panicking_wakers_than_one_batch_holds_end_no_worker() {
+    each(&BOTH, |runtime| {
+        runtime.block_on(async {
+            let naps = create_task(arm_angrily(Duration::from_millis(1)));
+            let naps = naps.await.unwrap();
+            sleep(Duration::from_millis(2)).await;
+            // They have fired, whatever became of their wakers; workers and timers go on.
+            create_task(sleep(Duration::from_millis(1))).await.unwrap();
+            drop(naps);
+        });
+        assert_eq!(runtime.block_on(async { 7 }), 7);
+    });
+}
+
+#[test]
+fn panicking_wakers_at_shutdown_do_not_cost_the_grace() {
+    each(&BOTH, |runtime| {
+        let naps = runtime.block_on(async {
+            create_task(arm_angrily(Duration::from_secs(3_600)))
+                .await
+                .unwrap()
+        });
+        // A grace beyond every hang limit: it must not be needed.
+        let report = runtime.shutdown_timeout(Duration::from_secs(3_600));
+        assert!(report.is_clean(), "{report}");
+        drop(naps);
+    });
 }

@@ -2,14 +2,11 @@
 
 use loxley_runtime::testing::{Config, cancel_at_every_pending, drop_at_every_pending, run};
 use loxley_runtime::{create_task, sleep, to_thread, yield_now};
-use std::env;
 use std::fs::File;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -139,34 +136,6 @@ fn a_test_that_hangs_fails_with_every_task_and_what_it_waits_for() {
     }
 }
 
-/// Set in the child process that hangs on purpose.
-const STUCK: &str = "LOXLEY_TEST_IS_STUCK";
-
-#[test]
-fn a_poll_that_never_returns_ends_the_process_with_the_list() {
-    if env::var_os(STUCK).is_some() {
-        let config = Config::new()
-            .current_thread()
-            .limit(Duration::from_millis(50));
-        run(config, async {
-            loop {
-                thread::park();
-            }
-        });
-    }
-    let name = "a_poll_that_never_returns_ends_the_process_with_the_list";
-    let child = Command::new(env::current_exe().expect("this test"))
-        .args(["--exact", name, "--nocapture"])
-        .env(STUCK, "1")
-        .output()
-        .expect("the child starts");
-    assert!(!child.status.success());
-    let text = String::from_utf8_lossy(&child.stderr);
-    assert!(text.contains("has not ended after 50ms"), "{text}");
-    assert!(text.contains("a poll does not return"), "{text}");
-    assert!(text.contains("running or about to"), "{text}");
-}
-
 #[test]
 fn the_limit_reads_the_real_clock_and_the_test_may_stop_its_own() {
     let config = Config::new()
@@ -180,8 +149,8 @@ fn the_limit_reads_the_real_clock_and_the_test_may_stop_its_own() {
 fn a_test_inside_a_runtime_is_refused() {
     let text = failure(|| {
         run(Config::new().current_thread(), async {
-            run(Config::new(), pending())
-        })
+            run(Config::new(), pending::<()>());
+        });
     });
     assert!(text.contains("await the future instead"), "{text}");
 }

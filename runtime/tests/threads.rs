@@ -189,7 +189,7 @@ fn done_callbacks_run_once_also_when_the_future_is_gone_and_may_panic() {
     future.add_done_callback(move |task| {
         sender
             .send((task.id(), task.is_finished()))
-            .expect("the test listens")
+            .expect("the test listens");
     });
     drop(future);
     release.send(7).expect("the task listens");

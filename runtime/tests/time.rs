@@ -231,9 +231,7 @@ fn a_sleep_moved_forward_far_from_where_it_was_armed_is_not_late() {
     runtime.block_on(async {
         for _ in 0..20 {
             let hour = MS * 3_600_000;
-            let mut far = create_task(async move { armed(sleep(hour)).await })
-                .await
-                .unwrap();
+            let mut far = create_task(armed(sleep(hour))).await.unwrap();
             // Both workers have nothing else to do and go to sleep, or are about to.
             Pin::new(&mut far).reset(Instant::now() + MS);
             far.await;

@@ -1,4 +1,4 @@
-//! Wakers: kept too long, called too often, from everywhere, or never. Cases B of the fault list.
+//! Wakers: kept too long, called too often, from everywhere, or never.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -1,8 +1,8 @@
 //! [`Barrier`]: tasks wait until there are enough of them.
 //!
 //! Everything stands under the wait list's mutex. Those who wait for the current filling form a *round*; when the last of
-//! them arrives they are granted, each with its index, and the next round begins in the same step. asyncio's *draining* is
-//! thus never seen by anybody: who was granted has left the barrier.
+//! them arrives the next round begins in the same step, and those of the old one are granted right after it, each with its
+//! index. asyncio's *draining* is thus never seen by anybody: who is of an old round no longer counts.
 //!
 //! ```text
 //!              B1 arrive, B2 leave                 B5 abort

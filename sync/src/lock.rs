@@ -122,6 +122,10 @@ impl<T> Lock<T> {
     }
 
     /// [`acquire`](Self::acquire) with a guard that owns a reference to the lock, and may outlive the borrow.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire); the reference is dropped with the future.
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedLockGuard<T>> {
         let at = Location::caller();

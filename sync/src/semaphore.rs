@@ -138,6 +138,10 @@ impl Semaphore {
     }
 
     /// [`acquire`](Self::acquire) with a permit that owns a reference to the semaphore.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire); the reference is dropped with the future.
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedPermit> {
         self.acquire_many_owned(1)
@@ -148,6 +152,10 @@ impl Semaphore {
     /// # Panics
     ///
     /// If `n` is more than the semaphore can ever hold.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire_many`](Self::acquire_many); the reference is dropped with the future.
     #[track_caller]
     pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> impl Future<Output = OwnedPermit> {
         let at = Location::caller();

@@ -1,7 +1,7 @@
 //! A server: its knobs, its accept loop, its end.
 //!
-//! Called by the user. The loop and each connection (`connection.rs`) run in tasks of their own; a [`Server`] that ends, whichever way,
-//! leaves none behind.
+//! Called by the user. The loop and each connection (`connection.rs`) run in tasks of their own; a [`Server`] that ends,
+//! whichever way, leaves none behind.
 //!
 //! ```text
 //!   serving ── signal, handle ──► finishing ── all gone ──────────────────────► Ok(Drained { dropped: 0 })

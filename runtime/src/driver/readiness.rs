@@ -585,7 +585,7 @@ impl Source {
             if finished {
                 return;
             }
-            batch.wake_all();
+            batch.wake_all_contained();
         }
     }
 }

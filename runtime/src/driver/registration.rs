@@ -48,6 +48,25 @@ pub enum Attempt<T> {
 /// The descriptor must outlive the registration: drop the registration first, or deregistering may hit another
 /// descriptor that got the same number. `loxley_io::Registered` keeps both in the right order.
 ///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+/// use std::{io::{Read, Write}, os::fd::AsFd, os::unix::net::UnixStream};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let registration = Registration::new(ours.as_fd(), Interest::Read)?;
+/// theirs.write_all(b"hello")?;
+/// let mut bytes = [0; 8];
+/// let n = registration.async_io(Direction::Read, || (&ours).read(&mut bytes)).await?;
+/// assert_eq!(&bytes[..n], b"hello");
+/// # drop(registration);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
 /// # Fairness
 ///
 /// Any number of futures may wait in one direction, each with its own [`async_io`](Self::async_io); an event wakes them

@@ -1,6 +1,6 @@
 //! Signals as something to wait for: signal → socket pair → reactor. The only file naming signal-hook.
 //!
-//! Called by whoever has to end in good order on Ctrl-C, and by the streams of `process`. The handler itself does
+//! Called by whoever has to end in good order on Ctrl-C. The handler itself does
 //! nothing but write one byte; everything else happens where the listener is awaited. Signals that come faster than
 //! they are awaited are one: the kernel itself counts no further.
 
@@ -30,6 +30,18 @@ use super::registration::{Attempt, Interest, NoRuntime, Registration};
 /// # Cancel safety
 ///
 /// A SIGINT that comes between two calls is lost: keep one call pending where that matters.
+///
+/// # Examples
+///
+/// ```no_run
+/// # loxley_runtime::run(async {
+/// loxley_runtime::signal::ctrl_c().await?;
+/// println!("ending in good order");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// **Differs from asyncio**: no `KeyboardInterrupt` is raised anywhere; whoever awaits this decides.
 pub async fn ctrl_c() -> io::Result<()> {
     listen(SIGINT)?.recv().await
 }

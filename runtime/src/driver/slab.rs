@@ -199,7 +199,7 @@ impl Slab {
                 source.shut_down(&mut batch);
             }
         }
-        batch.wake_all();
+        batch.wake_all_contained();
     }
 
     /// How many sources are registered.

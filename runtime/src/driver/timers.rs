@@ -5,8 +5,9 @@
 //!
 //! # Shards
 //!
-//! Every worker has a wheel of its own, under a lock that only it takes often, and one more wheel serves all threads
-//! that are not workers. A shard may be fired by anybody at any time.
+//! Every worker has a wheel of its own, under a lock that only it takes often, and so has the thread in `block_on`; in
+//! this file it counts as a worker. One more wheel, the foreign shard, serves all other threads. A shard may be fired
+//! by anybody at any time.
 //!
 //! # Rounding
 //!
@@ -61,8 +62,6 @@ use loxley_sync::prim::CachePadded;
 use loxley_sync::prim::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loxley_sync::prim::lock::{Mutex, MutexGuard};
 use loxley_sync::wait::WakeBatch;
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -113,14 +112,16 @@ impl TimerKey {
         }
     }
 
-    fn shard(self) -> usize {
+    /// Which shard the timer is in.
+    #[must_use]
+    pub fn shard(self) -> usize {
         usize::from(self.shard)
     }
 }
 
 /// The timers of one runtime.
 pub struct Timers {
-    /// One per worker, and the last one for everybody else.
+    /// One per worker, the thread in `block_on` among them, and the last one for everybody else.
     shards: Box<[CachePadded<Shard>]>,
     clock: Clock,
     poke: Box<dyn Fn() + Send + Sync>,
@@ -153,7 +154,7 @@ impl Shard {
     #[inline]
     fn publish(&self, wheel: &MutexGuard<'_, Wheel<Waker>>) -> bool {
         let next = wheel.next_deadline().map_or(NEVER, start_of_tick);
-        // ordering: only written under the lock, which is held.
+        // ordering: relaxed, only written under the lock, which is held.
         let before = self.next.load(Ordering::Relaxed);
         if next != before {
             // ordering: a hint, see the file's Ordering section.
@@ -365,7 +366,7 @@ impl Timers {
         let mut limit = None;
         loop {
             if !batch.has_room() {
-                batch.wake_all();
+                batch.wake_all_contained();
             }
             let mut wheel = shard.wheel.lock();
             // No more than were armed when the pass began: timers armed in the past by those just woken come next time.
@@ -401,13 +402,10 @@ impl Timers {
 
     /// A6: the runtime is gone. Every armed timer is taken out and its waker woken; from now on none can be armed.
     ///
-    /// # Panics
-    ///
-    /// If a waker panics; every other one has been woken by then.
+    /// A waker that panics does not keep the others from being woken.
     pub fn close(&self) {
         // ordering: see A6 in the file's Ordering section.
         self.is_closed.store(true, Ordering::Relaxed);
-        let mut first_panic = None;
         let mut batch = WakeBatch::new();
         for shard in &self.shards {
             let mut wheel = shard.wheel.lock();
@@ -417,14 +415,11 @@ impl Timers {
             for waker in wakers {
                 batch.push(waker);
                 if !batch.has_room() {
-                    wake_guarded(&mut batch, &mut first_panic);
+                    batch.wake_all_contained();
                 }
             }
         }
-        wake_guarded(&mut batch, &mut first_panic);
-        if let Some(panic) = first_panic {
-            resume_unwind(panic);
-        }
+        batch.wake_all_contained();
     }
 
     /// Whether [`close`](Self::close) has been called. Who finds a timer gone because of that, finds `true`.
@@ -450,13 +445,6 @@ impl Timers {
         // ordering: the armer's fence of A2, between `next` and what `poke` reads.
         fence(Ordering::SeqCst);
         (self.poke)();
-    }
-}
-
-/// Wakes a batch and keeps the first panic for later.
-fn wake_guarded(batch: &mut WakeBatch, first_panic: &mut Option<Box<dyn Any + Send>>) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| batch.wake_all())) {
-        first_panic.get_or_insert(panic);
     }
 }
 

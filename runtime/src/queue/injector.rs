@@ -1,8 +1,8 @@
 //! The shared queue: where threads that are not workers put their tasks, and where workers look now and then.
 //!
-//! A short lock around a ring, taken by halves, after measuring: with all workers busy it was several times faster than a
-//! lock-free segment queue taken 32 at a time, because the lock is taken once per half of the backlog. The length is
-//! mirrored in an atomic so that looking costs a load.
+//! A short lock around a ring, taken a worker's share at a time, after measuring: with all workers busy it was several
+//! times faster than a lock-free segment queue taken 32 at a time, because the lock is taken once per share of the
+//! backlog. The length is mirrored in an atomic so that looking costs a load.
 
 use super::deque::Local;
 use loxley_sync::prim::CachePadded;
@@ -35,7 +35,8 @@ impl<T> Injector<T> {
     pub fn push(&self, item: T) {
         let mut items = self.items.lock();
         items.push_back(item);
-        // ordering: relaxed, written under the lock; who must not miss it has a fence between (I3, I4 of `scheduler/idle.rs`).
+        // ordering: relaxed, written under the lock; who must not miss it has a fence between (I3, I4 of
+        // `scheduler/idle.rs`), or, in the strict flavour, the token of its park (P3, P4).
         self.len.store(items.len(), Ordering::Relaxed);
     }
 

@@ -1,11 +1,11 @@
 //! The strict one-thread flavour: one queue, first in, first out, no LIFO slot, no stealing.
 //!
-//! The injector is the queue. The thread in `block_on` holds the driver's lock for as long as it runs: that is the right to
-//! take tasks, and what makes a second `block_on` wait. One round is asyncio's: run exactly the tasks that are queued now,
-//! then look at I/O, then fire due timers. (I/O is looked at every Nth task while tasks are ready.)
+//! The injector is the queue. The thread in `block_on` holds the driver's lock for as long as it runs: that is the
+//! right to take tasks, and what makes a second `block_on` wait. One round is asyncio's: run exactly the tasks that are
+//! queued now, then look at I/O, then fire due timers. (While tasks are ready, I/O is only looked at after a round by
+//! which N tasks have run since the last look.)
 
 use super::shared::Shared;
-use super::worker::wake_all;
 use crate::clock::real_now;
 use crate::current;
 use crate::driver::{Driver, Wait};
@@ -93,11 +93,11 @@ impl<'a> Round<'a> {
             self.since_io = 0;
             self.turn(driver, Wait::No, &mut wakers);
         }
-        wake_all(&mut wakers);
+        wakers.wake_all_contained();
         let timers = &self.shared.timers;
         if timers.next_deadline().is_some() {
             timers.fire(timers.clock().now_ns(), &mut wakers);
-            wake_all(&mut wakers);
+            wakers.wake_all_contained();
         }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Round<'a> {
         let shared = self.shared;
         if shared.timers.clock().is_paused() {
             self.turn(driver, Wait::No, wakers);
-            wake_all(wakers);
+            wakers.wake_all_contained();
             let pool = shared.pool.stats();
             let pool_is_busy = pool.queued > 0 || pool.threads > pool.idle;
             if !shared.injector.is_empty() {

@@ -4,7 +4,7 @@
 //!
 //! | edge | method | meaning | duty that comes with it |
 //! |---|---|---|---|
-//! | I1 | `start_searching` | at most half of the workers | ends with I2 or I3 |
+//! | I1 | `start_searching`, `search_anyway` | at most half of the workers, and whoever saw work in the look after I3 | ends with I2 or I3 |
 //! | I2 | `found_work` | searching → busy | the last searcher wakes one more, for work may remain |
 //! | I3 | `fall_asleep` | publish "asleep", **SleepFence**, then the caller looks at every queue once more | found something → I5 on oneself |
 //! | I4 | `claim` | after a push and the **PushFence**: none searching, one asleep → claim it | the caller unparks the one claimed |
@@ -36,7 +36,9 @@ const ASLEEP_SHIFT: u32 = 16;
 const ASLEEP: usize = 1 << ASLEEP_SHIFT;
 
 /// The most workers the packed word has room for.
-pub(crate) const WORKERS_MAX: usize = ASLEEP - 1;
+///
+/// Two more shards than workers are numbered in 16 bits, with one number to spare.
+pub(crate) const WORKERS_MAX: usize = ASLEEP - 3;
 
 /// The word and the list. Models drive it through the same methods as the workers.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 use super::fifo;
 use super::monitor;
 use super::shared::Shared;
-use super::worker::wake_all;
 use crate::current;
 use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError};
 use loxley_sync::prim::atomic::Ordering;
@@ -115,7 +114,7 @@ impl<'a> MainShard<'a> {
         if deadline.is_some_and(|at| at <= now) {
             let mut batch = WakeBatch::new();
             timers.fire_shard(self.index(), now, &mut batch);
-            wake_all(&mut batch);
+            batch.wake_all_contained();
         }
     }
 }

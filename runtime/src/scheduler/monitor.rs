@@ -132,6 +132,7 @@ impl Monitor {
     fn start(&self, shared: &Arc<Shared>) {
         // ordering: relaxed, only one caller may go on, and it publishes nothing but the thread, which has its lock.
         if self.started.swap(true, Ordering::Relaxed)
+            || shared.is_fifo()
             || shared.remotes.len() < 2 && !shared.reports_slow_polls()
         {
             return;
@@ -286,8 +287,15 @@ fn watch(shared: &Shared) {
         let slow = monitor.slow.load(Ordering::Relaxed);
         if slow && shared.idle.all_asleep() {
             monitor.doze.rest(|| shared.idle.all_asleep());
+            // The rest may have taken the token of `stop`, and nobody gives another.
+            if monitor.doze.is_stopping() {
+                return;
+            }
         }
         thread::park_timeout(if slow { SLOW_TICK } else { TICK });
+        if monitor.doze.is_stopping() {
+            return;
+        }
         let helped = look(shared, &mut seen);
         // ordering: relaxed, as above; it may have changed while this thread was parked.
         if monitor.slow.load(Ordering::Relaxed) {

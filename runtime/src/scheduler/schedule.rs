@@ -2,7 +2,7 @@
 //!
 //! | who wakes or spawns | where the task goes | who is told |
 //! |---|---|---|
-//! | a worker | its LIFO slot, if empty | nobody: it runs next; the monitor opens the slot if not |
+//! | a worker | its LIFO slot, if empty | nobody: it runs next; the monitor, put into its fast gear, opens the slot if not |
 //! | … if the slot is full | back of its own queue | a sleeper, if one is seen in passing |
 //! | the same worker, at the end of the poll (T7) | back of its own queue | nobody, this worker is awake |
 //! | anybody else | the injector | a sleeper (I4) |
@@ -130,27 +130,28 @@ impl Shared {
         }
     }
 
-    /// G1: takes a new task in and puts it where it will be run.
+    /// G1: takes a new task in and puts it where it will be run. A task that comes back is refused: the caller ends it,
+    /// with nothing of the runtime borrowed.
     #[inline]
-    pub(crate) fn launch(self: &Arc<Self>, fresh: Fresh<Self>) {
+    #[must_use]
+    pub(crate) fn launch(self: &Arc<Self>, fresh: Fresh<Self>) -> Option<Scheduled> {
         let admitted = current::with_core(self, fresh, |core, fresh| {
             let task = fresh.launch(self, core.ids.next());
             core.admit(self, task)
         });
         match admitted {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => refuse(refused),
+            Ok(admitted) => admitted.err(),
             Err(fresh) => self.launch_from_outside(fresh),
         }
     }
 
-    fn launch_from_outside(self: &Arc<Self>, fresh: Fresh<Self>) {
+    fn launch_from_outside(self: &Arc<Self>, fresh: Fresh<Self>) -> Option<Scheduled> {
         let admitted = {
             let mut foreign = self.foreign.lock();
             let task = fresh.launch(self, foreign.ids.next());
             self.registry.join(&mut foreign.roster, task)
         };
-        self.place_from_outside(admitted);
+        self.place_from_outside(admitted)
     }
 
     /// Whether a new task must be announced to a hook first.
@@ -177,7 +178,9 @@ impl Shared {
             Ok(Err(refused)) => refuse(refused),
             Err(task) => {
                 let admitted = self.registry.join(&mut self.foreign.lock().roster, task);
-                self.place_from_outside(admitted);
+                if let Some(refused) = self.place_from_outside(admitted) {
+                    refuse(refused);
+                }
             }
         }
     }
@@ -187,17 +190,24 @@ impl Shared {
             .unwrap_or_else(|()| self.foreign.lock().ids.next())
     }
 
-    fn place_from_outside(self: &Arc<Self>, admitted: Result<Scheduled, Scheduled>) {
+    #[must_use]
+    fn place_from_outside(
+        self: &Arc<Self>,
+        admitted: Result<Scheduled, Scheduled>,
+    ) -> Option<Scheduled> {
         if !current::polls() {
             self.monitor.ensure_started(self);
         }
         match admitted {
-            Ok(task) => Arc::clone(self).inject(task),
-            Err(task) => refuse(task),
+            Ok(task) => {
+                Arc::clone(self).inject(task);
+                None
+            }
+            Err(task) => Some(task),
         }
     }
 
-    /// G1 through the foreign roster for a task that is not queued here; false if the runtime is closed.
+    /// G1 through the foreign roster for a task that is not queued here; gives it back if the runtime is closed.
     pub(super) fn admit_main(&self, task: Scheduled) -> Result<Scheduled, Scheduled> {
         self.registry.join(&mut self.foreign.lock().roster, task)
     }

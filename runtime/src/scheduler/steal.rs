@@ -6,7 +6,8 @@ use crate::task::Scheduled;
 use loxley_sync::prim::atomic::Ordering;
 
 impl Core {
-    /// One search: the injector, then every other worker once, from a random one on. The caller is a searcher (I1).
+    /// One search: the injector, then every other worker once, from a random one on. The caller is a
+    /// searcher (I1), or drains.
     pub(super) fn search(&mut self, shared: &Shared) -> Option<Scheduled> {
         let workers = shared.remotes.len();
         if let Some(task) = shared.injector.grab(&self.local, workers) {
@@ -37,7 +38,8 @@ impl Core {
 }
 
 impl Shared {
-    /// The look after the SleepFence (I3): is there anything that a search would find?
+    /// The look after the SleepFence (I3): is there anything that a search would find? (But for the slot of a stuck
+    /// worker, for which the monitor wakes a sleeper at its every look.)
     pub(super) fn has_work_for(&self, worker: usize) -> bool {
         !self.injector.is_empty()
             || self

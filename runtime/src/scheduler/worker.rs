@@ -199,7 +199,7 @@ impl Worker<'_> {
                     .report(format!("the driver cannot look: {error}"));
             }
         }
-        wake_all(&mut batch);
+        batch.wake_all_contained();
     }
 
     /// Fires this worker's timers, and the foreign ones.
@@ -244,7 +244,7 @@ impl Worker<'_> {
             let mut batch = WakeBatch::new();
             let now = self.shared.timers.clock().now_ns();
             self.shared.timers.fire(now, &mut batch);
-            wake_all(&mut batch);
+            batch.wake_all_contained();
         }
     }
 
@@ -303,12 +303,12 @@ impl Worker<'_> {
             let not_before = self.core().next_firing;
             let park = &self.remote.park;
             let notified = park.park(self.shared, self.index, not_before, look_at, &mut batch);
-            wake_all(&mut batch);
+            batch.wake_all_contained();
             if look_at.is_some_and(|at| at <= clock.now_ns()) {
                 self.shared.monitor.ensure_started(self.shared);
             }
             self.fire_timers(&mut batch);
-            wake_all(&mut batch);
+            batch.wake_all_contained();
             if notified || self.must_stop() {
                 break;
             }
@@ -384,15 +384,5 @@ impl Worker<'_> {
         if shared.idle.wake_oneself(self.index) == Woken::Claimed {
             self.stop_searching();
         }
-    }
-}
-
-/// Calls collected wakers; a waker that panics has been reported by the panic hook and must not end the worker.
-pub(super) fn wake_all(batch: &mut WakeBatch) {
-    if batch.is_empty() {
-        return;
-    }
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| batch.wake_all())) {
-        crate::task::drop_quietly(payload);
     }
 }

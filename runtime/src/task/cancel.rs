@@ -1,7 +1,8 @@
 //! Asking a task to stop.
 //!
-//! A request is counted and its message kept before T10 makes it visible, so whoever hears of the request finds the message.
-//! Today the root of the task answers every request: the whole future is dropped.
+//! A request's message is kept before T10 makes it visible, so whoever hears of the request finds the message. It is
+//! counted after T10, once it is known not to have come too late. Today the root of the task answers every request: the
+//! whole future is dropped.
 #![expect(
     unsafe_code,
     reason = "hands a task that T10 made runnable to its scheduler"

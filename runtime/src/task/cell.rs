@@ -42,8 +42,9 @@ impl Place {
 /// | field | written by | read by |
 /// |---|---|---|
 /// | `state` | T-edges | all |
-/// | `vtable`, `scheduler`, `id`, `spawned_at` | T1 | all |
-/// | `place` | spawner, before the task is published | completing worker |
+/// | `vtable`, `spawned_at` | T1 | all |
+/// | `scheduler`, `id` | `Fresh::launch`, before the task is published | all |
+/// | `place` | registry (G1), before the task is published | completing worker |
 /// | `wait_at`, `wait_kind` | holder of *running* | all, as a hint |
 /// | `requests` | T10's caller | all |
 /// | `cold` | whoever needs it first | all |

@@ -110,8 +110,20 @@ impl<T> Unpin for Task<T> {}
 
 /// A task, without its output: ask it for its name, what it waits for, or tell it to stop.
 ///
-/// Cheap to clone; two are equal if they mean the same task. Holding one keeps a few words of memory alive, never the
-/// task's future.
+/// Cheap to clone; two are equal if they mean the same task. Holding one keeps the task's memory alive, never its future or
+/// its output.
+///
+/// # Examples
+///
+/// ```
+/// # loxley_runtime::run(async {
+/// let task = loxley_runtime::create_task(std::future::pending::<()>());
+/// let seen = task.as_ref();
+/// assert!(seen.cancel());
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// assert!(seen.is_finished());
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct TaskRef(Counted);
 

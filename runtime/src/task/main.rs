@@ -1,7 +1,7 @@
 //! The task of `block_on`: a future that need be neither `Send` nor `'static`, polled on the thread that waits for it.
 //!
-//! [`Main`] is its scheduler: it keeps the task's right to poll in a slot of its own and tells its host that the slot is
-//! full. The host's thread then calls [`Main::turn`].
+//! [`Main`] is its scheduler: it hands the task's right to poll to its host. The host keeps it in the slot of the [`Main`],
+//! from which [`Main::turn`] takes it, or in a queue that only the waiting thread takes from (the strict flavour).
 #![expect(
     unsafe_code,
     reason = "lets a borrowing future be a task for as long as `scoped` runs"
@@ -57,9 +57,10 @@ impl<H: Host> Main<H> {
             host,
         });
         let mut bomb = Abort { armed: true };
-        // SAFETY: the right to poll only ever passes through `slot`, and `turn` takes it out on this thread only, so the
-        // future is polled and dropped here; `bomb` sees to it that the task is complete before `F`'s lifetime can end;
-        // the handle stays in this function.
+        // SAFETY: the right to poll only ever passes through `slot`, which `turn` empties on this thread only, or
+        // through a queue that only this thread takes from (`Host::main_ready`), so the future is polled and dropped
+        // here; `bomb` sees to it that the task is complete before `F`'s lifetime can end; the handle stays in this
+        // function.
         let (fresh, handle) = unsafe { join::make_unchecked(future, at) };
         let task = fresh.launch(&main, id);
         let task_ref = handle.as_ref();

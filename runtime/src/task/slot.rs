@@ -1,4 +1,4 @@
-//! A place for one scheduled task that another thread may empty: the LIFO slot of a worker.
+//! A place for one scheduled task that another thread may empty: the LIFO slot of a worker, and the slot of a main task.
 #![expect(
     unsafe_code,
     reason = "turns the right to poll into an atomic pointer and back"
@@ -10,7 +10,8 @@ use loxley_sync::prim::atomic::{AtomicPtr, Ordering};
 use std::fmt;
 use std::ptr::{self, NonNull};
 
-/// At most one scheduled task. Only the owner puts; anybody may take.
+/// At most one scheduled task. One thread at a time may put: the worker it belongs to, or, where only one task ever
+/// goes in, whoever holds that task. Anybody may take.
 pub struct Slot(AtomicPtr<Header>);
 
 impl Slot {
@@ -21,14 +22,14 @@ impl Slot {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Puts a task in, or gives it back if one is there. Owner only.
+    /// Puts a task in, or gives it back if one is there. Only by whoever may; see the type.
     ///
     /// # Errors
     ///
     /// The task, if the slot is full.
     #[inline]
     pub fn put(&self, task: Scheduled) -> Result<(), Scheduled> {
-        // Only the owner stores a task, so an empty slot stays empty until the store: no read-modify-write is needed.
+        // Nobody else may put now, so an empty slot stays empty until the store: no read-modify-write is needed.
         if !self.is_empty() {
             return Err(task);
         }
@@ -47,7 +48,7 @@ impl Slot {
         revive(self.0.swap(ptr::null_mut(), Ordering::Acquire))
     }
 
-    /// Whether no task is there: a hint for everybody but the owner.
+    /// Whether no task is there: a hint for everybody, but that what is empty stays so for whoever may put.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -27,6 +27,10 @@ const POINTS_MAX: usize = 100_000;
 ///
 /// With the scenario's or the check's own panic, and when a run is pending for the 100 000th time.
 ///
+/// # Cancel safety
+///
+/// Dropped, it drops the run that is going on; the rest of the sweep is not done.
+///
 /// # Examples
 ///
 /// ```
@@ -91,6 +95,10 @@ where
 /// # Panics
 ///
 /// As [`drop_at_every_pending`].
+///
+/// # Cancel safety
+///
+/// Dropped, it detaches the run that is going on, which ends cancelled or by itself; the rest of the sweep is not done.
 pub async fn cancel_at_every_pending<F, S, C>(
     mut scenario: impl FnMut() -> (F, S),
     mut check: impl FnMut(usize, S) -> C,

@@ -18,12 +18,16 @@ use std::time::{Duration, Instant};
 ///
 /// # Examples
 ///
-/// ```text
-/// let mut heartbeat = interval(Duration::from_secs(1)).missed_ticks(MissedTicks::Skip);
-/// loop {
-///     heartbeat.tick().await;
-///     send_heartbeat().await?;
-/// }
+/// ```
+/// use loxley_runtime::{MissedTicks, interval};
+/// use std::time::Duration;
+///
+/// loxley_runtime::run(async {
+///     let period = Duration::from_millis(2);
+///     let mut heartbeat = interval(period).missed_ticks(MissedTicks::Skip);
+///     let first = heartbeat.tick().await;
+///     assert!(heartbeat.tick().await >= first + period);
+/// });
 /// ```
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
@@ -35,6 +39,19 @@ pub fn interval(period: Duration) -> Interval {
 /// # Panics
 ///
 /// If `period` is zero. Its ticks panic if they have to wait on a thread that is in no runtime.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::interval_at;
+/// use std::time::{Duration, Instant};
+///
+/// loxley_runtime::run(async {
+///     let start = Instant::now() + Duration::from_millis(5);
+///     let mut ticks = interval_at(start, Duration::from_millis(5));
+///     assert_eq!(ticks.tick().await, start);
+/// });
+/// ```
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     Interval::new(start, period, Location::caller())

@@ -44,9 +44,13 @@ use std::time::{Duration, Instant};
 ///
 /// # Examples
 ///
-/// ```text
-/// loxley::run(async {
-///     loxley::sleep(Duration::from_millis(20)).await;
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// loxley_runtime::run(async {
+///     let began = Instant::now();
+///     loxley_runtime::sleep(Duration::from_millis(20)).await;
+///     assert!(began.elapsed() >= Duration::from_millis(20));
 /// });
 /// ```
 ///
@@ -66,6 +70,20 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Cancel safety
 ///
 /// Dropping the future takes its timer out, in constant time.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// loxley_runtime::run(async {
+///     let deadline = Instant::now() + Duration::from_millis(5);
+///     loxley_runtime::sleep_until(deadline).await;
+///     assert!(Instant::now() >= deadline);
+/// });
+/// ```
+///
+/// **Differs from asyncio**: takes the place of `call_at` with a future that is set.
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::until(deadline, Location::caller())
@@ -177,7 +195,7 @@ impl Sleep {
             }
             State::Armed { timers, key } => {
                 if !timers.poll(*key, cx.waker()) {
-                    return Poll::Pending;
+                    return self.follow();
                 }
                 if timers.is_closed() && timers.clock().now() < self.deadline {
                     // Woken because its runtime ended. Somebody else polls it, perhaps in another runtime.
@@ -186,6 +204,28 @@ impl Sleep {
                 }
                 Poll::Ready(())
             }
+        }
+    }
+
+    /// Pending: the timer is moved to where it is polled now, for a thread that sleeps watches its own shard only.
+    fn follow(&mut self) -> Poll<()> {
+        let State::Armed { timers, key } = &mut self.state else {
+            return Poll::Pending;
+        };
+        let here =
+            current::with_timer_site(|mine, shard| Arc::ptr_eq(mine, timers).then_some(shard));
+        match here.flatten() {
+            Some(here) if here != key.shard() => {
+                match timers.rearm(*key, timers.clock().ns_of(self.deadline), here) {
+                    Some(moved) => {
+                        *key = moved;
+                        Poll::Pending
+                    }
+                    // It fired in between, or was closed and has woken this task.
+                    None => Poll::Ready(()),
+                }
+            }
+            _ => Poll::Pending,
         }
     }
 

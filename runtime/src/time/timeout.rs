@@ -35,11 +35,15 @@ use std::{fmt, io};
 ///
 /// # Examples
 ///
-/// ```text
-/// match timeout(Duration::from_secs(5), fetch(url)).await {
-///     Ok(page) => show(page),
-///     Err(late) => println!("{late}"),
-/// }
+/// ```
+/// use loxley_runtime::timeout;
+/// use std::time::Duration;
+///
+/// loxley_runtime::run(async {
+///     assert_eq!(timeout(Duration::from_secs(5), async { 7 }).await, Ok(7));
+///     let late = timeout(Duration::from_millis(1), std::future::pending::<()>()).await;
+///     assert_eq!(late.unwrap_err().to_string(), "not ready within 1ms");
+/// });
 /// ```
 ///
 /// **Differs from asyncio**: the limit starts with the first wait, not with the call; and at the limit the future is
@@ -70,6 +74,21 @@ pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFutu
 /// # Cancel safety
 ///
 /// Dropping the [`Timeout`] drops `future`, which then says what is lost, and takes the timer out.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::timeout_at;
+/// use std::time::{Duration, Instant};
+///
+/// loxley_runtime::run(async {
+///     // One deadline for several steps.
+///     let deadline = Instant::now() + Duration::from_secs(5);
+///     for step in 0..3 {
+///         assert_eq!(timeout_at(deadline, async move { step }).await, Ok(step));
+///     }
+/// });
+/// ```
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout {

@@ -57,7 +57,30 @@ pub fn has_budget_remaining() -> bool {
     RECORD.with(|record| record.budget.get().0 != Some(0))
 }
 
-/// Polls `future` without a budget: for code that brings its own fairness.
+/// Polls `future` without a budget: for code that brings its own fairness. It is boxed, so that it can be polled wherever the
+/// result is moved.
+///
+/// # Cancel safety
+///
+/// That of `future`, which is dropped with it.
+///
+/// # Fairness
+///
+/// None: a `future` whose leaves are always ready keeps its worker until it ends.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Event, ambient, wait};
+///
+/// let event = Event::new();
+/// event.set();
+/// wait::block_on(ambient::unconstrained(async {
+///     for _ in 0..1_000 {
+///         event.wait().await;
+///     }
+/// }));
+/// ```
 pub fn unconstrained<F: Future>(future: F) -> impl Future<Output = F::Output> {
     Unconstrained {
         future: Box::pin(future),
@@ -105,6 +128,10 @@ pub fn poll_budgeted<T>(
 }
 
 /// Tries an operation once, under the budget: what it gave, or `None` if it has to wait. A try that fails costs nothing.
+///
+/// # Cancel safety
+///
+/// Dropped before it is ready, `operation` has not been called.
 #[inline]
 pub async fn attempt<T>(operation: impl FnOnce() -> Option<T>) -> Option<T> {
     let mut operation = Some(operation);

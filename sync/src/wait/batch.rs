@@ -75,6 +75,22 @@ impl WakeBatch {
     }
 }
 
+impl WakeBatch {
+    /// [`wake_all`](Self::wake_all) for callers whose own work must go on: a waker's panic, which the panic hook has
+    /// reported, ends here.
+    pub fn wake_all_contained(&mut self) {
+        while !self.is_empty() {
+            let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.wake_all())) else {
+                return;
+            };
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                // A payload whose drop panics, too, is left where it is.
+                let _ = std::mem::ManuallyDrop::new(second);
+            }
+        }
+    }
+}
+
 impl Drop for WakeBatch {
     /// A batch dropped in unwinding still owes its wake-ups.
     fn drop(&mut self) {

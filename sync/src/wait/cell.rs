@@ -2,7 +2,8 @@
 //!
 //! A future that waits for one event of which it is the only consumer keeps its waker here. Whoever causes the event calls
 //! [`WaitCell::wake`]. The cell settles the race between the two; it never decides *whether* to wait, that is the caller's
-//! re-check between `register` and `Pending`. It never calls, clones or drops a waker while it occupies the slot.
+//! re-check between `register` and `Pending`. It never calls or drops a waker while it holds the slot; one is cloned there
+//! (between W1 and W2), so a clone may wake the cell (W5) and may panic (W2 puts back what was there).
 //!
 //! # State
 //!
@@ -17,7 +18,7 @@
 //! | edge | by | from → to | duty |
 //! |---|---|---|---|
 //! | W1 | register | EMPTY, FULL → HELD | the slot is the registrant's until W2 |
-//! | W2 | register | HELD → FULL (EMPTY if cloning panicked) | re-check: a wake-up may have met HELD |
+//! | W2 | register | HELD → FULL (EMPTY if cloning panicked and there was no waker before) | re-check: a wake-up may have met HELD |
 //! | W3 | wake | FULL → TAKING | the slot is the waking thread's until W4 |
 //! | W4 | wake | TAKING → EMPTY | call the waker that was taken |
 //! | W5 | wake | EMPTY, HELD, TAKING → same | nothing: the waiter's re-check will see the change, or W4 wakes it |

@@ -418,7 +418,7 @@ impl<N> Ends<N> {
 impl<N> Node<N> {
     fn set_next(&self, next: Link<N>) {
         self.slot.with_mut(|slot| {
-            // SAFETY: called by `Inner` under the mutex (table Access).
+            // SAFETY: called by `Ends`, whose callers hold the mutex (table Access).
             let slot = unsafe { &mut *slot };
             slot.next = next;
         });
@@ -426,7 +426,7 @@ impl<N> Node<N> {
 
     fn set_prev(&self, prev: Link<N>) {
         self.slot.with_mut(|slot| {
-            // SAFETY: called by `Inner` under the mutex (table Access).
+            // SAFETY: called by `Ends`, whose callers hold the mutex (table Access).
             let slot = unsafe { &mut *slot };
             slot.prev = prev;
         });
@@ -434,7 +434,7 @@ impl<N> Node<N> {
 
     fn take_links(&self) -> (Link<N>, Link<N>) {
         self.slot.with_mut(|slot| {
-            // SAFETY: called by `Inner` under the mutex (table Access).
+            // SAFETY: called by `Ends`, whose callers hold the mutex (table Access).
             let slot = unsafe { &mut *slot };
             (slot.prev.take(), slot.next.take())
         })

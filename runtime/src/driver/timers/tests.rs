@@ -3,6 +3,7 @@
 use super::*;
 use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::AtomicUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Wake;
 
 const MS: u64 = 1_000_000;
@@ -204,9 +205,10 @@ fn a_waker_that_panics_robs_nobody() {
             let _ = timers.arm(timers.foreign_shard(), MS, &angry.clone().into());
         }
         if round == 1 {
-            while catch_unwind(AssertUnwindSafe(|| fire(&timers, 2 * MS))).is_err() {}
+            // What is left in the batch at the end is the caller's to wake, and its panic the caller's to hear.
+            let _ = catch_unwind(AssertUnwindSafe(|| fire(&timers, 2 * MS)));
         } else {
-            assert!(catch_unwind(AssertUnwindSafe(|| timers.close())).is_err());
+            timers.close();
         }
         assert_eq!((woken.wakes(), angry.wakes()), (50 * round, 50 * round));
         assert_eq!(timers.armed(), 0);
