@@ -71,6 +71,7 @@ fn one_server_speaks_http1_and_http2() {
         assert_eq!(get1(&mut one, "/").await.expect("served"), "hello");
         assert_eq!(get2(&mut two, "/").await.expect("served"), "hello");
         let large = vec![b'x'; 1 << 20];
+        one.ready().await.expect("open");
         let echo = one.send_request(request("/echo", large.clone())).await;
         assert_eq!(text(echo.expect("served")).await.len(), large.len());
         let echo = two.send_request(request("/echo", large.clone())).await;
@@ -290,7 +291,7 @@ fn peers_without_a_request_are_closed_in_time() {
         let serve = {
             let (failures, failed) = (failures.clone(), failed.clone());
             http::serve("127.0.0.1:0", service_fn(route))
-                .header_read_timeout(Duration::from_millis(50))
+                .header_read_timeout(Duration::from_millis(500))
                 .on_error(move |error| {
                     assert!(matches!(error, ServeError::Connection(_)), "{error}");
                     if failures.fetch_add(1, Ordering::AcqRel) == 3 {
@@ -300,14 +301,19 @@ fn peers_without_a_request_are_closed_in_time() {
         };
         let site = Site::start(serve).await;
         // Nothing, a piece of HTTP/2's preface, a piece of a head, a connection that idles after its request.
-        for (sent, answer) in [
+        let peers = [
             ("", ""),
             ("PRI * HT", ""),
             ("GET / HTTP/1.1\r\nhost", ""),
             ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", "hello"),
-        ] {
+        ];
+        let mut open = Vec::new();
+        for (sent, answer) in peers {
             let mut raw = Raw::connect(site.addr).await;
             raw.send(sent).await;
+            open.push((raw, sent, answer));
+        }
+        for (mut raw, sent, answer) in open {
             let all = raw.rest().await;
             assert!(all.ends_with(answer), "{sent:?} was answered by {all:?}");
         }
@@ -318,7 +324,7 @@ fn peers_without_a_request_are_closed_in_time() {
 #[test]
 fn a_handler_may_take_longer_than_a_head() {
     run(async {
-        let limit = Duration::from_millis(400);
+        let limit = Duration::from_millis(500);
         let service = service_fn(move |_: Request<Incoming>| async move {
             loxley::sleep(limit * 3 / 2).await;
             Ok::<_, Infallible>(Response::new("slow".to_owned()))
@@ -386,6 +392,34 @@ fn a_failed_service_is_reported_once() {
         .iter()
         .filter(|report| report.contains("the handler of this test fails"));
     assert_eq!(failures.count(), 2, "{reports:?}");
+}
+
+#[test]
+fn a_peer_that_leaves_while_it_sends_is_no_failure_of_the_service() {
+    run(async {
+        let (failures, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Event::new()));
+        let serve = {
+            let (failures, failed) = (failures.clone(), failed.clone());
+            http::serve("127.0.0.1:0", service_fn(route)).on_error(move |error| {
+                assert!(matches!(error, ServeError::Connection(_)), "{error}");
+                if failures.fetch_add(1, Ordering::AcqRel) == 1 {
+                    failed.set();
+                }
+            })
+        };
+        let site = Site::start(serve).await;
+        let head = "HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
+        // Once handed on as the error of the answer's body, once as the service's.
+        let mut raw = Raw::connect(site.addr).await;
+        raw.send(&format!("POST /echo {head}")).await;
+        raw.until("1\r\nx\r\n").await;
+        drop(raw);
+        let mut raw = Raw::connect(site.addr).await;
+        raw.send(&format!("POST /whole {head}")).await;
+        raw.end();
+        raw.rest().await;
+        failed.wait().await;
+    });
 }
 
 #[test]

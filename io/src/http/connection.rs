@@ -197,7 +197,7 @@ pub(super) async fn run<S: HttpService>(
                 .downcast_ref::<hyper::Error>()
                 .is_some_and(hyper::Error::is_user);
             watch.report(&match is_ours {
-                true => ServeError::Service(error),
+                true => ServeError::of_service(error),
                 false => ServeError::Connection(error),
             });
         }

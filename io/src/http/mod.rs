@@ -69,8 +69,25 @@ pub enum ServeError {
     /// The service answered a request with an error, or a response's body ended in one. HTTP has no words for it: the
     /// connection (on HTTP/2 the stream) is cut off.
     Service(BoxError),
-    /// A connection ended before its time: the peer went away, was too slow, or does not speak HTTP.
+    /// A connection ended before its time: the peer went away, was too slow, or does not speak HTTP. So is a service's
+    /// error that comes from there.
     Connection(BoxError),
+}
+
+impl ServeError {
+    /// Sorts what a service or a body of its has returned: a request's body that breaks off is often handed on as the
+    /// service's own error, and is still the peer's doing.
+    fn of_service(error: BoxError) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+        while let Some(this) = cause {
+            let hyper = this.downcast_ref::<hyper::Error>();
+            if hyper.is_some_and(|hyper| !hyper.is_user()) {
+                return Self::Connection(error);
+            }
+            cause = this.source();
+        }
+        Self::Service(error)
+    }
 }
 
 impl fmt::Display for ServeError {

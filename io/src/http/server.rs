@@ -1,7 +1,7 @@
 //! A server: its knobs, its accept loop, its end.
 //!
-//! Called by the user. Connections run in tasks of their own (`connection.rs`); a [`Server`] that ends, whichever way,
-//! leaves none behind.
+//! Called by the user. The loop and each connection (`connection.rs`) run in tasks of their own; a [`Server`] that ends,
+//! whichever way, leaves none behind.
 //!
 //! ```text
 //!   serving ── signal, handle ──► finishing ── all gone ──────────────────────► Ok(Drained { dropped: 0 })
@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::server::conn::auto;
-use loxley_runtime::{create_task, timeout};
+use loxley_runtime::{Task, TaskError, create_task, timeout};
 use loxley_sync::prim::Arc;
 
 use super::connection::{self, OnError, Open, Shared};
@@ -243,7 +243,7 @@ impl<S: HttpService> Serve<S> {
         Ok(Server {
             addr,
             shared,
-            running: Box::pin(running.run()),
+            stage: Stage::Bound(Box::pin(running.run())),
         })
     }
 }
@@ -280,7 +280,15 @@ impl<S> fmt::Debug for Serve<S> {
 pub struct Server {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    running: BoxFuture<io::Result<Drained>>,
+    stage: Stage,
+}
+
+/// The loop runs in a task of its own, on the workers: a server is often awaited by the program's main future, whose thread
+/// would have to be woken for every connection.
+enum Stage {
+    /// Not polled yet.
+    Bound(BoxFuture<io::Result<Drained>>),
+    Serving(Task<io::Result<Drained>>),
 }
 
 impl Server {
@@ -301,7 +309,32 @@ impl Future for Server {
     type Output = io::Result<Drained>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.running.as_mut().poll(cx)
+        let stage = &mut self.stage;
+        loop {
+            match stage {
+                Stage::Bound(running) => {
+                    let nothing: BoxFuture<_> = Box::pin(pending());
+                    let running = std::mem::replace(running, nothing);
+                    *stage = Stage::Serving(create_task(running));
+                }
+                Stage::Serving(task) => {
+                    return Pin::new(task).poll(cx).map(|ended| match ended {
+                        Ok(result) => result,
+                        Err(TaskError::Panicked(panic)) => panic.resume(),
+                        // By the runtime's end.
+                        Err(error) => Err(io::Error::other(error)),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Stage::Serving(task) = &self.stage {
+            task.cancel();
+        }
     }
 }
 

@@ -155,7 +155,7 @@ where
         let this = self.project();
         let failure = match ready!(this.future.poll(cx)) {
             Ok(response) => return Poll::Ready(Ok(response)),
-            Err(error) => ServeError::Service(error.into()),
+            Err(error) => ServeError::of_service(error.into()),
         };
         this.watch.report(&failure);
         this.watch.service_failed();
