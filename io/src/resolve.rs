@@ -83,14 +83,14 @@ pub(crate) fn naming(verb: &'static str, addr: SocketAddr, error: io::Error) -> 
 
 /// The error of an operation on several addresses, naming each; the kind is that of the last.
 pub(crate) fn naming_all(mut errors: Vec<io::Error>) -> io::Error {
-    if errors.len() == 1
-        && let Some(error) = errors.pop()
-    {
-        return error;
+    let Some(last) = errors.pop() else {
+        return io::Error::new(io::ErrorKind::InvalidInput, AddrErrors(errors));
+    };
+    if errors.is_empty() {
+        return last;
     }
-    let kind = errors
-        .last()
-        .map_or(io::ErrorKind::InvalidInput, io::Error::kind);
+    let kind = last.kind();
+    errors.push(last);
     io::Error::new(kind, AddrErrors(errors))
 }
 

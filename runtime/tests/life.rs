@@ -435,7 +435,7 @@ fn when_a_worker_thread_cannot_be_made_build_fails_and_the_others_are_joined() {
 #[test]
 fn a_number_of_workers_beyond_the_limits_is_an_error_that_names_the_knob() {
     bounded(|_| {
-        for (count, says) in [(0, "at least 1"), (65_536, "65535"), (usize::MAX, "65535")] {
+        for (count, says) in [(0, "at least 1"), (65_534, "65533"), (usize::MAX, "65533")] {
             let error = Runtime::builder().worker_threads(count).build();
             let error = error.map(|_| ()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
