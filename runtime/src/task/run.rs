@@ -207,9 +207,10 @@ unsafe fn finish<F: Future, S: Schedule>(
         // Whoever drops it unseen may be a handle that outlives the runtime, so it takes its reporter along.
         panic.set_reporter(scheduler.reporter());
     }
-    // SAFETY: *running* is ours until T9.
-    cell.stage
-        .with_mut(|stage| unsafe { *stage = Stage::Done(outcome) });
+    cell.stage.with_mut(|stage| {
+        // SAFETY: *running* is ours until T9.
+        unsafe { *stage = Stage::Done(outcome) }
+    });
     if let Some(hook) = scheduler.end_hook() {
         // SAFETY: the task is alive until T9.
         let task = unsafe { TaskRef::retained(header) };
@@ -224,10 +225,10 @@ unsafe fn finish<F: Future, S: Schedule>(
         match cell.header.state.complete(output_dropped) {
             Complete::DropOutput => {
                 output_dropped = true;
-                // SAFETY: *running* is ours until T9.
-                let stage = cell
-                    .stage
-                    .with_mut(|stage| unsafe { stage.replace(Stage::Taken) });
+                let stage = cell.stage.with_mut(|stage| {
+                    // SAFETY: *running* is ours until T9.
+                    unsafe { stage.replace(Stage::Taken) }
+                });
                 if let Some(cause) = drop_outcome(stage) {
                     // SAFETY: the task is alive until T9.
                     unsafe { report::<S>(header, cause) };
