@@ -25,6 +25,7 @@ pub mod http;
 pub mod hyper_rt;
 pub mod net;
 mod resolve;
+pub mod streams;
 mod sys;
 mod traits;
 
@@ -32,3 +33,4 @@ pub use async_fd::Registered;
 pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
 pub use net::{TcpListener, TcpStream};
 pub use resolve::{ToSocketAddrs, lookup_host};
+pub use streams::{StreamReader, StreamWriter};

@@ -403,6 +403,18 @@ impl TcpStream {
         })
     }
 
+    /// The same for the streams, which bring their own call: it says how much it has read of how much.
+    pub(crate) fn poll_read_by(
+        &self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<(usize, usize)>,
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_attempt(cx, Direction::Read, || {
+            let (n, asked) = read(self.socket.as_fd())?;
+            Ok(after_read(n, asked))
+        })
+    }
+
     /// The primitive under every trait's writing.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
