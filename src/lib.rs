@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
+    AsCompleted, IntoTask, ReturnWhen, Shield, Wait, Waited, as_completed, shield, wait,
+};
+pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
     Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WaitError,
     WorkerMetrics, all_tasks, create_task, current_task, interval, interval_at, run,

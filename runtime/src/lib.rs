@@ -29,6 +29,7 @@ mod builder;
 mod clock;
 mod current;
 mod driver;
+mod group;
 mod id;
 pub mod lowlevel;
 mod metrics;
@@ -44,6 +45,7 @@ mod time;
 mod wheel;
 
 pub use builder::Builder;
+pub use group::*;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runtime::{EnterGuard, Handle, NotInRuntime, Runtime, ShutdownReport, run};
 pub use spawn::{all_tasks, create_task, current_task, yield_now};

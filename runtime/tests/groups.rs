@@ -1,0 +1,215 @@
+//! Several tasks as one: what `shield`, `wait`, `as_completed` and the groups promise, on both flavours.
+
+use loxley_runtime::{
+    ReturnWhen, Runtime, Task, as_completed, create_task, shield, wait, yield_now,
+};
+use loxley_sync::{Event, oneshot};
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn both<F: Future>(test: impl Fn() -> F) {
+    let two = Runtime::builder().worker_threads(2).build().unwrap();
+    two.block_on(test());
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(test());
+}
+
+/// A runtime whose clock jumps.
+fn paused<F: Future>(test: F) -> F::Output {
+    let builder = Runtime::builder().current_thread().start_paused(true);
+    builder.build().unwrap().block_on(test)
+}
+
+/// What a panic says.
+fn panic_of(f: impl FnOnce()) -> String {
+    let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("this should panic");
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
+        .expect("a panic with a text")
+}
+
+async fn until_finished<T>(task: &Task<T>) {
+    while !task.is_finished() {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn a_shielded_task_outlives_its_cancelled_awaiter() {
+    both(|| async {
+        let (done, is_done) = oneshot::channel();
+        let go = Arc::new(Event::new());
+        let inner = create_task({
+            let go = go.clone();
+            async move {
+                go.wait().await;
+                let _ = done.send(7);
+            }
+        });
+        let waiter = create_task(shield::<()>(inner));
+        yield_now().await;
+        waiter.cancel();
+        assert!(waiter.await.unwrap_err().is_cancelled());
+        go.set();
+        assert_eq!(is_done.await.unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_shield_gives_the_value_and_spawns_a_future() {
+    both(|| async {
+        assert_eq!(shield(async { 3 }).await.unwrap(), 3);
+        let value: u32 = shield(create_task(async { 4 })).await.unwrap();
+        assert_eq!(value, 4);
+    });
+}
+
+#[test]
+fn a_task_cancelled_behind_its_shield_ends_the_shield() {
+    both(|| async {
+        let inner = create_task(pending::<()>());
+        let seen = inner.as_ref();
+        let waiter = create_task(shield::<()>(inner));
+        yield_now().await;
+        seen.cancel();
+        assert!(waiter.await.unwrap().unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn wait_gives_all_tasks_back_in_their_order() {
+    both(|| async {
+        let tasks: Vec<_> = (0..100).map(|n| create_task(async move { n })).collect();
+        let waited = wait(tasks).await;
+        assert!(waited.pending.is_empty());
+        for (n, task) in waited.done.into_iter().enumerate() {
+            assert_eq!(task.await.unwrap(), n);
+        }
+    });
+}
+
+#[test]
+fn wait_for_the_first_leaves_the_others_running() {
+    both(|| async {
+        let go = Arc::new(Event::new());
+        let slow = create_task({
+            let go = go.clone();
+            async move {
+                go.wait().await;
+                1
+            }
+        });
+        let fast = create_task(async { 2 });
+        let waited = wait([slow, fast])
+            .return_when(ReturnWhen::FirstCompleted)
+            .await;
+        assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
+        go.set();
+        for task in waited.pending {
+            assert_eq!(task.await.unwrap(), 1);
+        }
+    });
+}
+
+#[test]
+fn wait_that_runs_out_of_time_cancels_nothing() {
+    paused(async {
+        let slow = create_task(loxley_runtime::sleep(Duration::from_secs(5)));
+        let mut waited = wait([slow]).timeout(Duration::from_secs(1)).await;
+        assert!(waited.done.is_empty());
+        waited.pending.pop().unwrap().await.unwrap();
+    });
+}
+
+#[test]
+fn a_cancelled_wait_cancels_nothing() {
+    both(|| async {
+        let (done, is_done) = oneshot::channel();
+        let go = Arc::new(Event::new());
+        let inner = create_task({
+            let go = go.clone();
+            async move {
+                go.wait().await;
+                let _ = done.send(());
+            }
+        });
+        let waiter = create_task(wait([inner]));
+        yield_now().await;
+        waiter.cancel();
+        assert!(waiter.await.unwrap_err().is_cancelled());
+        go.set();
+        is_done.await.unwrap();
+    });
+}
+
+#[test]
+fn wait_on_nothing_panics_at_the_callers_line() {
+    let text = panic_of(|| drop(wait::<()>([])));
+    assert!(text.contains("wait on nothing"), "{text}");
+}
+
+#[test]
+fn tasks_come_in_the_order_in_which_they_end() {
+    paused(async {
+        let tasks = [30, 10, 20].map(|ms| {
+            create_task(async move {
+                loxley_runtime::sleep(Duration::from_millis(ms)).await;
+                ms
+            })
+        });
+        let mut ended = as_completed(tasks);
+        let mut order = Vec::new();
+        while let Some(task) = ended.next().await {
+            order.push(task.await.unwrap());
+        }
+        assert_eq!(order, [10, 20, 30]);
+    });
+}
+
+#[test]
+fn as_completed_out_of_time_gives_the_rest_back_running() {
+    paused(async {
+        let tasks = [1, 9].map(|s| create_task(loxley_runtime::sleep(Duration::from_secs(s))));
+        let mut ended = as_completed(tasks).timeout(Duration::from_secs(3));
+        assert!(ended.next().await.is_some());
+        assert!(ended.next().await.is_none());
+        assert!(ended.next().await.is_none());
+        assert_eq!(ended.len(), 1);
+        for task in ended.into_pending() {
+            task.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn many_tasks_on_many_workers_come_exactly_once() {
+    both(|| async {
+        let tasks = (0..2_000_usize).map(|n| {
+            create_task(async move {
+                for _ in 0..n % 4 {
+                    yield_now().await;
+                }
+                n
+            })
+        });
+        let mut ended = as_completed(tasks);
+        let mut seen = vec![false; 2_000];
+        while let Some(task) = ended.next().await {
+            let n = task.await.unwrap();
+            assert!(!std::mem::replace(&mut seen[n], true));
+        }
+        assert!(seen.into_iter().all(|seen| seen));
+    });
+}
+
+#[test]
+fn a_task_that_had_ended_before_is_found_at_once() {
+    both(|| async {
+        let task = create_task(async { 5 });
+        until_finished(&task).await;
+        let mut waited = wait([task]).await;
+        assert_eq!(waited.done.pop().unwrap().await.unwrap(), 5);
+    });
+}
