@@ -1,7 +1,8 @@
 //! Several tasks as one: what `shield`, `wait`, `as_completed` and the groups promise, on both flavours.
 
 use loxley_runtime::{
-    ReturnWhen, Runtime, Task, as_completed, create_task, shield, wait, yield_now,
+    ReturnWhen, Runtime, Task, as_completed, create_task, gather, shield, try_gather, wait,
+    yield_now,
 };
 use loxley_sync::{Event, oneshot};
 use std::future::pending;
@@ -211,5 +212,91 @@ fn a_task_that_had_ended_before_is_found_at_once() {
         until_finished(&task).await;
         let mut waited = wait([task]).await;
         assert_eq!(waited.done.pop().unwrap().await.unwrap(), 5);
+    });
+}
+
+#[test]
+fn gather_gives_values_in_the_order_given() {
+    both(|| async {
+        let task = create_task(async { 2 });
+        let (a, b, c): (i32, i32, &str) = gather((async { 1 }, task, async { "c" })).await.unwrap();
+        assert_eq!((a, b, c), (1, 2, "c"));
+        let many = gather((0..300).map(|n| async move {
+            for _ in 0..n % 3 {
+                yield_now().await;
+            }
+            n
+        }));
+        assert_eq!(many.await.unwrap(), (0..300).collect::<Vec<_>>());
+        let nothing: [Task<()>; 0] = [];
+        assert_eq!(gather::<Vec<()>, _>(nothing).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn the_first_failure_ends_a_gathering_and_the_others_run_on() {
+    both(|| async {
+        let go = Arc::new(Event::new());
+        let (done, is_done) = oneshot::channel();
+        let slow = {
+            let go = go.clone();
+            async move {
+                go.wait().await;
+                let _ = done.send(());
+            }
+        };
+        let failed = gather((slow, async { panic!("on purpose") })).await;
+        assert!(failed.map(|((), ())| ()).unwrap_err().is_panic());
+        go.set();
+        is_done.await.unwrap();
+    });
+}
+
+#[test]
+fn gather_with_errors_waits_for_all() {
+    both(|| async {
+        let cancelled = create_task(pending::<()>());
+        cancelled.cancel();
+        let (a, b): (Result<(), _>, _) = gather((cancelled, async { 1 })).return_errors().await;
+        assert!(a.unwrap_err().is_cancelled());
+        assert_eq!(b.unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_gathering_that_is_cancelled_cancels_its_tasks() {
+    both(|| async {
+        let all = gather((0..3).map(|_| pending::<()>()));
+        assert!(all.cancel());
+        for result in all.return_errors().await {
+            assert!(result.unwrap_err().is_cancelled());
+        }
+    });
+}
+
+#[derive(Debug, PartialEq)]
+enum Trouble {
+    Own(u32),
+    Task(String),
+}
+
+impl From<loxley_runtime::TaskError> for Trouble {
+    fn from(error: loxley_runtime::TaskError) -> Self {
+        Self::Task(error.to_string())
+    }
+}
+
+#[test]
+fn try_gather_gives_the_first_error_whichever_kind_it_is() {
+    both(|| async {
+        let fine = |n: u32| async move { Ok::<_, Trouble>(n) };
+        assert_eq!(try_gather((fine(1), fine(2))).await, Ok((1, 2)));
+        assert_eq!(try_gather([fine(1), fine(2)]).await, Ok(vec![1, 2]));
+        let bad = async { Err::<(), _>(Trouble::Own(7)) };
+        let never = pending::<Result<(), Trouble>>();
+        assert_eq!(try_gather((never, bad)).await, Err(Trouble::Own(7)));
+        let panics = async { panic!("on purpose") };
+        let result: Result<((), u32), _> = try_gather((panics, fine(1))).await;
+        assert!(matches!(result, Err(Trouble::Task(text)) if text.contains("on purpose")));
     });
 }
