@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
-    AsCompleted, IntoTask, ReturnWhen, Shield, Wait, Waited, as_completed, shield, wait,
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks,
+    ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
+    shield, task_group, try_gather, wait,
 };
 pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,

@@ -1,13 +1,14 @@
 //! Several tasks as one: what `shield`, `wait`, `as_completed` and the groups promise, on both flavours.
 
 use loxley_runtime::{
-    ReturnWhen, Runtime, Task, as_completed, create_task, gather, shield, try_gather, wait,
-    yield_now,
+    ErrorGroup, ReturnWhen, Runtime, Task, TaskGroup, as_completed, create_task, gather, shield,
+    task_group, try_gather, wait, yield_now,
 };
 use loxley_sync::{Event, oneshot};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn both<F: Future>(test: impl Fn() -> F) {
@@ -298,5 +299,341 @@ fn try_gather_gives_the_first_error_whichever_kind_it_is() {
         let panics = async { panic!("on purpose") };
         let result: Result<((), u32), _> = try_gather((panics, fine(1))).await;
         assert!(matches!(result, Err(Trouble::Task(text)) if text.contains("on purpose")));
+    });
+}
+
+type Outcome<T> = Result<T, ErrorGroup<Trouble>>;
+
+/// Counts how many are there now, and were at most.
+#[derive(Default)]
+struct Crowd {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct Present(Arc<Crowd>);
+
+impl Present {
+    fn enter(crowd: &Arc<Crowd>) -> Self {
+        let now = crowd.now.fetch_add(1, Ordering::SeqCst) + 1;
+        crowd.most.fetch_max(now, Ordering::SeqCst);
+        Self(crowd.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_group_ends_after_all_its_children() {
+    both(|| async {
+        let crowd = Arc::new(Crowd::default());
+        let sum = task_group(|tg: TaskGroup<Trouble>| {
+            let crowd = crowd.clone();
+            async move {
+                let mut sum = 0;
+                for n in 0..200 {
+                    let present = Present::enter(&crowd);
+                    let child = tg.create_task(async move {
+                        let _present = present;
+                        yield_now().await;
+                        Ok(n)
+                    });
+                    if n % 2 == 0 {
+                        sum += child.await?;
+                    }
+                }
+                Ok(sum)
+            }
+        })
+        .await;
+        assert_eq!(sum.unwrap(), 9_900);
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn the_first_error_cancels_body_and_siblings_and_all_errors_are_given() {
+    both(|| async {
+        let crowd = Arc::new(Crowd::default());
+        let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| {
+            let crowd = crowd.clone();
+            async move {
+                for _ in 0..5 {
+                    let present = Present::enter(&crowd);
+                    tg.create_task(async move {
+                        let _present = present;
+                        pending::<()>().await;
+                    });
+                }
+                tg.create_task(async { Err::<(), _>(Trouble::Own(1)) });
+                let _body = Present::enter(&crowd);
+                pending().await
+            }
+        })
+        .await;
+        assert_eq!(failed.unwrap_err().errors(), [Trouble::Own(1)]);
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn an_error_of_the_body_joins_those_of_the_children() {
+    both(|| async {
+        let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {
+            let child = tg.create_task(async {
+                yield_now().await;
+                Err::<(), _>(Trouble::Own(1))
+            });
+            until_finished(&child).await;
+            Err(Trouble::Own(2))
+        })
+        .await;
+        assert!(failed.unwrap_err().errors().contains(&Trouble::Own(1)));
+        let failed: Outcome<()> =
+            task_group(|_: TaskGroup<Trouble>| async { Err(Trouble::Own(2)) }).await;
+        assert_eq!(failed.unwrap_err().into_errors(), [Trouble::Own(2)]);
+    });
+}
+
+#[test]
+fn a_child_that_is_merely_cancelled_ends_alone() {
+    both(|| async {
+        let value = task_group(|tg: TaskGroup<Trouble>| async move {
+            let child = tg.create_task(pending::<()>());
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            Ok(3)
+        });
+        assert_eq!(value.await.unwrap(), 3);
+    });
+}
+
+#[test]
+fn the_handle_of_a_child_that_failed_says_so() {
+    both(|| async {
+        let (give, take) = oneshot::channel();
+        let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {
+            let child = tg.create_task(async { Err::<(), _>(Trouble::Own(1)) });
+            let _ = give.send(child);
+            Ok(())
+        })
+        .await;
+        assert_eq!(failed.unwrap_err().into_errors(), [Trouble::Own(1)]);
+        assert!(take.await.unwrap().await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn children_add_siblings_while_the_group_waits_for_its_end() {
+    both(|| async {
+        fn grow(tg: &TaskGroup<Trouble>, depth: u32, count: &Arc<AtomicUsize>) {
+            count.fetch_add(1, Ordering::SeqCst);
+            if depth == 0 {
+                return;
+            }
+            for _ in 0..2 {
+                let (tg2, count) = (tg.clone(), count.clone());
+                tg.create_task(async move {
+                    yield_now().await;
+                    grow(&tg2, depth - 1, &count);
+                });
+            }
+        }
+        let count = Arc::new(AtomicUsize::new(0));
+        task_group(|tg| {
+            grow(&tg, 7, &count);
+            async { Ok(()) }
+        })
+        .await
+        .unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 255);
+    });
+}
+
+#[test]
+fn a_panic_of_a_child_goes_on_in_the_parent_after_all_have_ended() {
+    both(|| async {
+        let crowd = Arc::new(Crowd::default());
+        let parent = create_task({
+            let crowd = crowd.clone();
+            task_group(move |tg: TaskGroup<Trouble>| async move {
+                for _ in 0..5 {
+                    let present = Present::enter(&crowd);
+                    tg.create_task(async move {
+                        let _present = present;
+                        pending::<()>().await;
+                    });
+                }
+                tg.create_task(async {
+                    let none: Option<Result<(), Trouble>> = None;
+                    none.expect("on purpose")
+                });
+                tg.create_task(async { Err::<(), _>(Trouble::Own(1)) });
+                pending::<Result<(), Trouble>>().await
+            })
+        });
+        let error = parent.await.unwrap_err();
+        assert!(error.to_string().contains("on purpose"), "{error}");
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_panic_of_the_body_waits_for_the_children() {
+    both(|| async {
+        let crowd = Arc::new(Crowd::default());
+        let parent = create_task({
+            let crowd = crowd.clone();
+            task_group::<Trouble, (), _, _>(move |tg| async move {
+                let present = Present::enter(&crowd);
+                tg.create_task(async move {
+                    let _present = present;
+                    pending::<()>().await;
+                });
+                panic!("on purpose")
+            })
+        });
+        assert!(parent.await.unwrap_err().is_panic());
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_group_that_cancels_itself_ends_without_errors() {
+    both(|| async {
+        let cancelled: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {
+            let canceller = tg.clone();
+            tg.create_task(async move {
+                canceller.cancel();
+                canceller.cancel();
+                pending::<()>().await;
+            });
+            pending().await
+        })
+        .await;
+        assert!(cancelled.unwrap_err().is_cancelled());
+        // A body that needs no wait keeps its value.
+        let kept: Outcome<u32> = task_group(|tg: TaskGroup<Trouble>| async move {
+            tg.create_task(pending::<()>());
+            tg.cancel();
+            Ok(5)
+        })
+        .await;
+        assert_eq!(kept.unwrap(), 5);
+        yield_now().await;
+    });
+}
+
+#[test]
+fn no_child_starts_in_a_group_that_shuts_down() {
+    both(|| async {
+        let started = Arc::new(AtomicUsize::new(0));
+        task_group(|tg: TaskGroup<Trouble>| {
+            let started = started.clone();
+            async move {
+                tg.cancel();
+                tg.create_task(async move {
+                    started.fetch_add(1, Ordering::SeqCst);
+                });
+                Ok(())
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(started.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_child_of_a_group_that_has_ended_panics_at_the_callers_line() {
+    both(|| async {
+        let tg = task_group(|tg: TaskGroup<Trouble>| async move { Ok(tg) });
+        let tg = tg.await.unwrap();
+        let text = panic_of(|| drop(tg.create_task(async {})));
+        assert!(text.contains("this task group has ended"), "{text}");
+        tg.cancel();
+    });
+}
+
+#[test]
+fn a_group_with_a_limit_runs_no_more_at_once_and_all_in_the_end() {
+    both(|| async {
+        let crowd = Arc::new(Crowd::default());
+        let ran = TaskGroup::<Trouble>::builder().limit(3).run(|tg| {
+            let crowd = crowd.clone();
+            async move {
+                for _ in 0..50 {
+                    let crowd = crowd.clone();
+                    tg.create_task(async move {
+                        let _present = Present::enter(&crowd);
+                        yield_now().await;
+                        yield_now().await;
+                    });
+                }
+                Ok(())
+            }
+        });
+        ran.await.unwrap();
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0);
+        assert!(crowd.most.load(Ordering::SeqCst) <= 3);
+    });
+}
+
+#[test]
+fn a_group_that_is_dropped_cancels_its_children() {
+    both(|| async {
+        let gone = Arc::new(Event::new());
+        struct Tells(Arc<Event>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.set();
+            }
+        }
+        let tells = Tells(gone.clone());
+        let parent = create_task(task_group(|tg: TaskGroup<Trouble>| async move {
+            tg.create_task(async move {
+                let _tells = tells;
+                pending::<()>().await;
+            });
+            pending::<Result<(), Trouble>>().await
+        }));
+        yield_now().await;
+        parent.cancel();
+        assert!(parent.await.unwrap_err().is_cancelled());
+        gone.wait().await;
+    });
+}
+
+#[test]
+fn groups_nest_and_pass_their_errors_outwards() {
+    both(|| async {
+        let failed: Result<(), ErrorGroup<ErrorGroup<Trouble>>> =
+            task_group(|outer: TaskGroup<ErrorGroup<Trouble>>| async move {
+                outer.create_task(task_group(|inner: TaskGroup<Trouble>| async move {
+                    inner.create_task(async { Err::<(), _>(Trouble::Own(1)) });
+                    Ok(())
+                }));
+                Ok(())
+            })
+            .await;
+        let inner = failed.unwrap_err().into_errors().pop().unwrap();
+        assert_eq!(inner.into_errors(), [Trouble::Own(1)]);
+    });
+}
+
+#[test]
+fn an_error_group_is_split_by_what_its_errors_are() {
+    both(|| async {
+        let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {
+            tg.create_task(async { Err::<(), _>(Trouble::Own(1)) });
+            Ok(())
+        })
+        .await;
+        let (own, others) = failed.unwrap_err().split(|e| matches!(e, Trouble::Own(_)));
+        assert_eq!((own.unwrap().errors().len(), others), (1, None));
     });
 }
