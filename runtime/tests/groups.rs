@@ -4,7 +4,9 @@ use loxley_runtime::{
     ErrorGroup, ReturnWhen, Runtime, Task, TaskGroup, as_completed, create_task, gather, shield,
     task_group, try_gather, wait, yield_now,
 };
-use loxley_sync::{Event, oneshot};
+use loxley_runtime::{TaskRef, current_task};
+use loxley_sync::ambient::WaitKind;
+use loxley_sync::{Event, catch_cancelled, oneshot};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +32,20 @@ fn panic_of(f: impl FnOnce()) -> String {
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string))
         .expect("a panic with a text")
+}
+
+/// Until `count` has come that far.
+async fn until(count: &AtomicUsize, target: usize) {
+    while count.load(Ordering::SeqCst) < target {
+        yield_now().await;
+    }
+}
+
+/// Until the task waits for something.
+async fn until_waiting(task: &TaskRef) {
+    while task.is_runnable() || task.waiting_for().kind != WaitKind::Task {
+        yield_now().await;
+    }
 }
 
 async fn until_finished<T>(task: &Task<T>) {
@@ -309,6 +325,8 @@ type Outcome<T> = Result<T, ErrorGroup<Trouble>>;
 struct Crowd {
     now: AtomicUsize,
     most: AtomicUsize,
+    started: AtomicUsize,
+    asked: AtomicUsize,
 }
 
 struct Present(Arc<Crowd>);
@@ -635,5 +653,164 @@ fn an_error_group_is_split_by_what_its_errors_are() {
         .await;
         let (own, others) = failed.unwrap_err().split(|e| matches!(e, Trouble::Own(_)));
         assert_eq!((own.unwrap().errors().len(), others), (1, None));
+    });
+}
+
+/// A task that, asked to stop, waits for `go` before it ends.
+fn cleans_up(go: &Arc<Event>, crowd: &Arc<Crowd>) -> impl Future<Output = ()> + Send + 'static {
+    let (go, present) = (go.clone(), Present::enter(crowd));
+    async move {
+        let crowd = present.0.clone();
+        let _present = present;
+        crowd.started.fetch_add(1, Ordering::SeqCst);
+        if let Err(cancelled) = catch_cancelled(pending::<()>()).await {
+            crowd.asked.fetch_add(1, Ordering::SeqCst);
+            go.wait().await;
+            cancelled.reraise().await
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_group_waits_for_the_clean_up_of_its_children_then_goes_on_unwinding() {
+    both(|| async {
+        let (go, crowd) = (Arc::new(Event::new()), Arc::new(Crowd::default()));
+        let parent = create_task({
+            let (go, crowd) = (go.clone(), crowd.clone());
+            async move {
+                task_group(|tg: TaskGroup<Trouble>| async move {
+                    for _ in 0..3 {
+                        tg.create_task(cleans_up(&go, &crowd));
+                    }
+                    drop(tg);
+                    pending::<Result<(), Trouble>>().await
+                })
+                .await
+            }
+        });
+        until(&crowd.started, 3).await;
+        parent.cancel_with("outside");
+        until(&crowd.asked, 3).await;
+        parent.cancel_with("again");
+        yield_now().await;
+        assert!(!parent.is_finished());
+        go.set();
+        let error = parent.await.unwrap_err();
+        assert!(
+            error.is_cancelled() && error.to_string().contains("outside"),
+            "{error}"
+        );
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_body_may_clean_up_when_a_child_fails() {
+    both(|| async {
+        let cleaned = Arc::new(AtomicUsize::new(0));
+        let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| {
+            let cleaned = cleaned.clone();
+            async move {
+                tg.create_task(async { Err::<(), _>(Trouble::Own(1)) });
+                let error = catch_cancelled(pending::<()>()).await.unwrap_err();
+                yield_now().await;
+                cleaned.fetch_add(1, Ordering::SeqCst);
+                error.reraise().await
+            }
+        })
+        .await;
+        assert_eq!(failed.unwrap_err().errors(), [Trouble::Own(1)]);
+        assert_eq!(cleaned.load(Ordering::SeqCst), 1);
+        assert_eq!(current_task().unwrap().cancelling(), 0);
+        yield_now().await;
+    });
+}
+
+#[test]
+fn a_body_that_awaits_the_child_that_fails_adds_no_error_of_its_own() {
+    both(|| async {
+        for _ in 0..50 {
+            let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {
+                let child = tg.create_task(async {
+                    yield_now().await;
+                    Err::<(), _>(Trouble::Own(1))
+                });
+                Ok(child.await?)
+            })
+            .await;
+            assert_eq!(failed.unwrap_err().errors(), [Trouble::Own(1)]);
+        }
+    });
+}
+
+#[test]
+fn a_request_from_outside_that_meets_errors_is_heard_at_the_next_wait() {
+    both(|| async {
+        let go = Arc::new(Event::new());
+        let started = Arc::new(AtomicUsize::new(0));
+        let parent = create_task({
+            let (go, started) = (go.clone(), started.clone());
+            async move {
+                let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {
+                    tg.create_task(async move {
+                        started.fetch_add(1, Ordering::SeqCst);
+                        let _ = catch_cancelled(pending::<()>()).await;
+                        go.wait().await;
+                        Err::<(), _>(Trouble::Own(1))
+                    });
+                    pending().await
+                })
+                .await;
+                assert_eq!(failed.unwrap_err().errors(), [Trouble::Own(1)]);
+                assert_eq!(current_task().unwrap().cancelling(), 1);
+                pending::<()>().await;
+            }
+        });
+        until(&started, 1).await;
+        parent.cancel();
+        go.set();
+        let error = parent.await.unwrap_err();
+        assert!(error.is_cancelled(), "{error}");
+    });
+}
+
+#[test]
+fn cancelling_the_awaiter_of_a_gathering_cancels_every_task_of_it() {
+    both(|| async {
+        let (go, crowd) = (Arc::new(Event::new()), Arc::new(Crowd::default()));
+        let (a, b) = (
+            create_task(cleans_up(&go, &crowd)),
+            create_task(cleans_up(&go, &crowd)),
+        );
+
+        let parent = create_task(async move { gather::<((), ()), _>((a, b)).await });
+        until(&crowd.started, 2).await;
+        until_waiting(&parent.as_ref()).await;
+        parent.cancel();
+        until(&crowd.asked, 2).await;
+        assert!(!parent.is_finished());
+        go.set();
+        assert!(parent.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_gathering_whose_tasks_all_refuse_is_cancelled_when_they_have_ended() {
+    both(|| async {
+        let refuses = || async {
+            let _ = catch_cancelled(pending::<()>()).await;
+            3
+        };
+        let (a, b) = (create_task(refuses()), create_task(refuses()));
+        let (seen_a, seen_b) = (a.as_ref(), b.as_ref());
+        let parent = create_task(gather::<(i32, i32), _>((a, b)));
+        for task in [seen_a, seen_b] {
+            while task.is_runnable() {
+                yield_now().await;
+            }
+        }
+        until_waiting(&parent.as_ref()).await;
+        parent.cancel();
+        assert!(parent.await.unwrap_err().is_cancelled());
     });
 }

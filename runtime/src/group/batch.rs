@@ -51,6 +51,10 @@ impl<T> Slot<T> {
         matches!(self.0, State::Ended(Err(_)))
     }
 
+    fn is_panic(&self) -> bool {
+        matches!(self.0, State::Ended(Err(TaskError::Panicked(_))))
+    }
+
     fn take(&mut self) -> Result<T, TaskError> {
         match std::mem::replace(&mut self.0, State::Taken) {
             State::Ended(result) => result,
@@ -101,6 +105,7 @@ pub trait Batch: Unpin {
     /// The task at `index`, while it runs.
     fn running(&self, index: usize) -> Option<TaskRef>;
     fn is_error(&self, index: usize) -> bool;
+    fn is_panic(&self, index: usize) -> bool;
     fn take_error(&mut self, index: usize) -> Option<TaskError>;
     fn values(&mut self) -> Self::Values;
     fn results(&mut self) -> Self::Results;
@@ -168,6 +173,10 @@ impl<T> Batch for Vec<Slot<T>> {
         self[index].is_error()
     }
 
+    fn is_panic(&self, index: usize) -> bool {
+        self[index].is_panic()
+    }
+
     fn take_error(&mut self, index: usize) -> Option<TaskError> {
         self[index].take().err()
     }
@@ -233,6 +242,13 @@ macro_rules! tuple {
             fn is_error(&self, index: usize) -> bool {
                 match index {
                     $($at => self.$at.is_error(),)+
+                    _ => unreachable!("an index of this tuple"),
+                }
+            }
+
+            fn is_panic(&self, index: usize) -> bool {
+                match index {
+                    $($at => self.$at.is_panic(),)+
                     _ => unreachable!("an index of this tuple"),
                 }
             }

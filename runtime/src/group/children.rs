@@ -179,7 +179,7 @@ impl<E> Children<E> {
 }
 
 /// What a child hears that is cancelled with its group.
-const SHUTTING_DOWN: &str = "its task group is shutting down";
+pub(super) const SHUTTING_DOWN: &str = "its task group is shutting down";
 
 /// The right to be a child; the group does not end before it is dropped.
 pub(super) struct Ticket<E>(pub(super) Arc<Children<E>>);

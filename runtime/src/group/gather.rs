@@ -3,6 +3,8 @@
 use super::arrivals::Arrivals;
 use super::batch::{Batch, IntoTasks, TryBatch};
 use crate::task::TaskError;
+use loxley_sync::CancelledError;
+use loxley_sync::ambient::scope::{Kind, Scope, Verdict};
 use loxley_sync::ambient::{self, WaitKind};
 use std::fmt;
 use std::future::Future;
@@ -27,7 +29,9 @@ use std::task::{Context, Poll, ready};
 ///
 /// # Cancel safety
 ///
-/// Dropped before its end, it detaches its tasks: they run on, their values are lost.
+/// If the task that awaits it is asked to stop, so are all of its tasks; the cancellation goes on as soon as one has ended
+/// cancelled, and at the latest when all have ended. Merely dropped before its end, it detaches its tasks: they run on, their
+/// values are lost.
 ///
 /// # Examples
 ///
@@ -64,7 +68,9 @@ pub fn gather<Values, Tasks: IntoTasks<Values>>(tasks: Tasks) -> Gather<Tasks::B
 ///
 /// # Cancel safety
 ///
-/// Dropped before its end, it detaches its tasks: they run on, their values are lost.
+/// If the task that awaits it is asked to stop, so are all of its tasks; the cancellation goes on as soon as one has ended
+/// cancelled, and at the latest when all have ended. Merely dropped before its end, it detaches its tasks: they run on, their
+/// values are lost.
 ///
 /// # Examples
 ///
@@ -131,6 +137,10 @@ struct Gathering<Tasks> {
     arrivals: Arrivals,
     left: usize,
     is_over: bool,
+    /// Requests to the awaiter go to the tasks.
+    scope: Scope,
+    /// The first request that was passed on.
+    heard: Option<CancelledError>,
     at: &'static Location<'static>,
 }
 
@@ -162,6 +172,8 @@ impl<Tasks: Batch> Gathering<Tasks> {
             tasks,
             arrivals: Arrivals::default(),
             is_over: false,
+            scope: Scope::new(Kind::Forward),
+            heard: None,
             at,
         }
     }
@@ -177,8 +189,45 @@ impl<Tasks: Batch> Gathering<Tasks> {
         any
     }
 
-    /// Waits until a task ends of which `stops` is true, or all have ended.
+    /// Waits until a task ends of which `stops` is true, or all have ended. A request that comes meanwhile is passed on; once
+    /// its effect is there, the cancellation goes on outwards and this is never ready.
     fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stops: impl Fn(&Tasks, usize) -> bool,
+    ) -> Poll<Progress> {
+        loop {
+            if self.is_over && self.heard.is_some() {
+                // Raised below: what awaits this will be dropped.
+                return Poll::Pending;
+            }
+            let mut scope = std::mem::replace(&mut self.scope, Scope::new(Kind::Forward));
+            let verdict = scope.poll_in(cx, |cx| self.poll_tasks(cx, &stops));
+            self.scope = scope;
+            match ready!(verdict) {
+                Verdict::Cancelled(error) => {
+                    let running = (0..self.tasks.len()).filter_map(|i| self.tasks.running(i));
+                    // Every one is asked, so no short cut by `any`.
+                    let asked = running.filter(|task| task.forward(&error)).count();
+                    let error = self.heard.get_or_insert(error);
+                    if asked == 0 {
+                        self.is_over = true;
+                        self.scope.raise(error.clone());
+                    }
+                }
+                Verdict::Done(Progress::Stopped(index)) if self.tasks.is_panic(index) => {
+                    self.heard = None;
+                    return Poll::Ready(Progress::Stopped(index));
+                }
+                Verdict::Done(progress) => match &self.heard {
+                    Some(error) => self.scope.raise_from(error.clone(), cx),
+                    None => return Poll::Ready(progress),
+                },
+            }
+        }
+    }
+
+    fn poll_tasks(
         &mut self,
         cx: &mut Context<'_>,
         stops: impl Fn(&Tasks, usize) -> bool,

@@ -5,8 +5,10 @@
 
 use super::ErrorGroup;
 use super::IntoTask;
-use super::children::{Children, Payload, Ticket};
+use super::children::{Children, Payload, SHUTTING_DOWN, Ticket};
 use crate::task::{Task, TaskError};
+use loxley_sync::CancelledError;
+use loxley_sync::ambient::scope::{Kind, Scope, Settled, Verdict};
 use loxley_sync::ambient::{self, WaitKind};
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
@@ -33,7 +35,9 @@ use std::task::{Context, Poll, ready};
 ///
 /// # Cancel safety
 ///
-/// Dropped before its end, it cancels the children and does not wait for them: drop cannot wait.
+/// If its task is asked to stop, the body hears it, the children are cancelled, all of them are waited for, and then the
+/// cancellation goes on; errors go before it, and it is heard at the next wait. Merely dropped before its end, it cancels the
+/// children and does not wait for them: drop cannot wait.
 ///
 /// # Examples
 ///
@@ -350,59 +354,128 @@ where
 {
     let children = group.children.clone();
     let mut abandoned = Abandoned(Some(&children));
-    // 1. The body, until it ends or the group shuts down.
+    // 1. The body, until it ends or is interrupted.
     let mut value = None;
+    let mut outside = None;
     match catch_unwind(AssertUnwindSafe(|| body(group))) {
-        Ok(body) => match run_body(&children, body).await {
-            Some(Ok(Ok(output))) => value = Some(output),
-            Some(Ok(Err(error))) => children.fail(error),
-            Some(Err(payload)) => children.panicked(payload),
-            None => {}
+        Ok(body) => match run_body(&children, body, at).await {
+            Body::Ended(Ok(Ok(output))) => value = Some(output),
+            Body::Ended(Ok(Err(error))) => children.fail(error),
+            Body::Ended(Err(payload)) => children.panicked(payload),
+            Body::Interrupted(error) => {
+                outside = error;
+                children.abort();
+            }
         },
         Err(payload) => children.panicked(payload),
     }
-    // 2. The children.
-    poll_fn(|cx| {
-        children.register(cx);
-        ready!(ambient::poll_budget(cx));
-        if children.poll_end().is_pending() {
-            ambient::wait_reason(WaitKind::Task, Some(at));
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    })
-    .await;
+    // 2. The children, however often somebody asks this task to stop.
+    wait_for_children(&children, &mut outside, at).await;
     abandoned.0 = None;
     // 3. What came of it.
     let (panic, errors) = children.take_outcome();
     if let Some(payload) = panic {
         resume_unwind(payload);
     }
-    match value {
-        Some(value) if errors.is_empty() => Ok(value),
-        _ => Err(ErrorGroup::new(errors)),
+    match (value, outside) {
+        (Some(value), None) if errors.is_empty() => Ok(value),
+        (_, Some(error)) if errors.is_empty() => error.reraise().await,
+        (_, outside) => {
+            if let Some(error) = outside {
+                ask_again(&error);
+            }
+            Err(ErrorGroup::new(errors))
+        }
     }
 }
 
-/// The output of the body, or its panic. `None` if the group shut down before; then the body is dropped.
+/// What came of the body.
+enum Body<T> {
+    /// Its output, or its panic.
+    Ended(Result<T, Payload>),
+    /// It was dropped, because the group shuts down, or because somebody asked the task to stop: then with the request.
+    Interrupted(Option<CancelledError>),
+}
+
+/// Polls the body in a scope that catches. When the group shuts down, what is inside the body hears it first, as it may have
+/// to clean up.
 async fn run_body<E, F: Future>(
     children: &Children<E>,
     body: F,
-) -> Option<Result<F::Output, Payload>> {
+    at: &'static Location<'static>,
+) -> Body<F::Output> {
     let mut body = pin!(body);
+    let mut scope = Scope::new(Kind::Catch);
+    let (mut has_waited, mut is_interrupted) = (false, false);
     poll_fn(|cx| {
         children.register(cx);
-        if children.is_aborting() {
-            return Poll::Ready(None);
+        if !(has_waited && !is_interrupted && children.is_aborting()) {
+            match scope.poll_in(cx, |cx| poll_catching(body.as_mut(), cx)) {
+                Poll::Ready(Verdict::Done(output)) => return Poll::Ready(Body::Ended(output)),
+                Poll::Ready(Verdict::Cancelled(error)) => {
+                    let is_outside = !is_interrupted || matches!(scope.settle(), Settled::Outside);
+                    return Poll::Ready(Body::Interrupted(is_outside.then_some(error)));
+                }
+                Poll::Pending => has_waited = true,
+            }
         }
-        match poll_catching(body.as_mut(), cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            // It may have shut the group down itself.
-            Poll::Pending if children.is_aborting() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        // Before the body is polled again: it must not take a sibling's end for news of its own.
+        if !is_interrupted && children.is_aborting() {
+            is_interrupted = true;
+            if scope.interrupt(SHUTTING_DOWN, at) {
+                let is_outside = matches!(scope.settle(), Settled::Outside);
+                let error = CancelledError::new(Some(SHUTTING_DOWN.into()), at);
+                return Poll::Ready(Body::Interrupted(is_outside.then_some(error)));
+            }
         }
+        Poll::Pending
     })
     .await
+}
+
+/// Waits in a scope that holds: a request cancels the children and is kept in `outside`.
+async fn wait_for_children<E>(
+    children: &Children<E>,
+    outside: &mut Option<CancelledError>,
+    at: &'static Location<'static>,
+) {
+    let mut scope = Scope::new(Kind::Hold);
+    poll_fn(|cx| {
+        loop {
+            let verdict = scope.poll_in(cx, |cx| {
+                children.register(cx);
+                ready!(ambient::poll_budget(cx));
+                if children.poll_end().is_pending() {
+                    ambient::wait_reason(WaitKind::Task, Some(at));
+                    return Poll::Pending;
+                }
+                Poll::Ready(())
+            });
+            match ready!(verdict) {
+                Verdict::Done(()) => return Poll::Ready(()),
+                Verdict::Cancelled(error) => {
+                    outside.get_or_insert(error);
+                    children.abort();
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// A request that gave way to errors is heard at the next place the task waits; the count of requests stays.
+#[cold]
+fn ask_again(error: &CancelledError) {
+    if let Some(task) = crate::current_task() {
+        if task.cancelling() > 0 {
+            task.uncancel();
+            task.cancel_with(
+                error
+                    .message()
+                    .unwrap_or("asked while its task group ended"),
+            );
+        }
+    }
 }
 
 /// Cancels the children of a group that is dropped before its end.

@@ -341,10 +341,10 @@ impl<T> Task<T> {
         let complete = !state.set_join();
         drop(old);
         if complete {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+            return Poll::Ready(());
         }
+        ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
+        Poll::Pending
     }
 
     /// The result of a task that is known to be finished.
@@ -423,25 +423,8 @@ impl<T> Task<T> {
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
-        let state = &self.header().state;
-        let seen = state.load();
-        if seen.is_complete() || (seen.has_join_waker() && !state.clear_join()) {
-            return Poll::Ready(self.take());
-        }
-        // SAFETY: *join waker* is clear and only this handle sets it, so the slot is ours.
-        let old = unsafe {
-            self.header().with_joiner(|slot| match slot {
-                Some(waker) if waker.will_wake(cx.waker()) => None,
-                _ => slot.replace(cx.waker().clone()),
-            })
-        };
-        let complete = !state.set_join();
-        drop(old);
-        if complete {
-            return Poll::Ready(self.take());
-        }
-        ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
-        Poll::Pending
+        std::task::ready!(self.poll_finished(cx));
+        Poll::Ready(self.take())
     }
 }
 
