@@ -10,9 +10,10 @@ pub use loxley_runtime::{
     to_thread, yield_now,
 };
 pub use loxley_sync::{
-    Barrier, BoundedSemaphore, CancelledError, Condition, Event, LifoQueue, Lock, LockGuard,
-    Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue, ReadGuard, RwLock,
-    Semaphore, UpgradableGuard, WriteGuard, broadcast, oneshot, queue, watch,
+    Barrier, BoundedSemaphore, CancelledError, Condition, Context, ContextVar, Event, LifoQueue,
+    Lock, LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue,
+    ReadGuard, RwLock, Semaphore, UpgradableGuard, WriteGuard, broadcast, context_var,
+    copy_context, oneshot, queue, watch,
 };
 
 #[cfg(feature = "stream")]

@@ -26,6 +26,7 @@ pub use cancelled::CancelledError;
 pub mod error;
 
 pub mod ambient;
+pub use ambient::{Context, ContextVar, copy_context};
 pub mod wait;
 
 mod barrier;

@@ -10,6 +10,7 @@
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
+use loxley_sync::Context;
 use loxley_sync::ambient::{WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use loxley_sync::prim::cell::{Tracked, UnsafeCell};
@@ -72,6 +73,8 @@ pub(crate) struct Header {
 pub(crate) struct Cold {
     pub(crate) name: Mutex<Option<Arc<str>>>,
     pub(crate) request: Mutex<Option<Request>>,
+    /// The context variables, until the task ends. Once there, it is never another one.
+    pub(crate) context: Mutex<Option<Context>>,
 }
 
 /// Who asked the task to stop, and what was said.
@@ -143,6 +146,19 @@ impl Header {
             // SAFETY: only `set_wait_reason` writes it: null, or a `&'static Location`.
             at: unsafe { at.as_ref() },
         }
+    }
+
+    /// The context to poll in: none as long as no variable was ever set.
+    #[inline]
+    pub(crate) fn context(&self) -> Option<Context> {
+        self.cold_if_any()?.context.lock().clone()
+    }
+
+    /// Gives a task without a context one.
+    pub(crate) fn set_context(&self, context: Context) {
+        let mut slot = self.cold().context.lock();
+        debug_assert!(slot.is_none(), "a task keeps its context");
+        *slot = Some(context);
     }
 
     /// The rarely used part, made on first use.

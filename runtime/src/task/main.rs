@@ -62,7 +62,7 @@ impl<H: Host> Main<H> {
         // here; `bomb` sees to it that the task is complete before `F`'s lifetime can end; the handle stays in this
         // function.
         let (fresh, handle) = unsafe { join::make_unchecked(future, at) };
-        let task = fresh.launch(&main, id);
+        let task = fresh.with_context(None).launch(&main, id);
         let task_ref = handle.as_ref();
         match admit(task) {
             Ok(task) => {

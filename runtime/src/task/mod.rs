@@ -37,6 +37,7 @@ pub(crate) use slot::Slot;
 pub use unhandled::{Reporter, UnhandledError};
 
 use join::{Failure, panic_message};
+use loxley_sync::Context;
 use std::sync::Arc;
 
 /// A task to be, with more to say than its future.
@@ -54,6 +55,7 @@ use std::sync::Arc;
 #[must_use = "nothing runs before `create_task`"]
 pub struct Builder {
     pub(crate) name: Option<Arc<str>>,
+    pub(crate) context: Option<Context>,
 }
 
 impl Builder {
@@ -65,6 +67,29 @@ impl Builder {
     /// Names the task. Default: `Task-` and its number.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Runs the task in `context` itself: what it sets there is seen by everybody who has it. Default: a copy of the
+    /// context in which the task is made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_runtime::task;
+    /// use loxley_sync::{Context, context_var};
+    ///
+    /// context_var! { static USER: String }
+    ///
+    /// # loxley_runtime::run(async {
+    /// let context = Context::new();
+    /// let login = async { drop(USER.set("alice".to_owned())) };
+    /// task::Builder::new().context(context.clone()).create_task(login).await.unwrap();
+    /// assert_eq!(USER.get_in(&context).as_deref(), Some("alice"));
+    /// # });
+    /// ```
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = Some(context);
         self
     }
 }

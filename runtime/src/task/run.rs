@@ -45,13 +45,20 @@ pub(super) fn current_reporter() -> Option<Reporter> {
 
 /// The ambient of one poll: the current task and a fresh record for the leaves; dropped, the outer ones are back.
 struct Entered {
+    inner: NonNull<Header>,
     task: Option<NonNull<Header>>,
+    /// The context variables of whoever polls.
+    context: Option<loxley_sync::Context>,
     outer: Option<ambient::Outer>,
 }
 
 impl Entered {
     fn new(header: NonNull<Header>) -> Self {
+        // SAFETY: *running* is the caller's, which keeps the task alive.
+        let context = unsafe { header.as_ref() }.context();
         Self {
+            inner: header,
+            context: ambient::swap_context(context),
             task: CURRENT.with(|current| current.replace(Some(header))),
             outer: Some(ambient::enter()),
         }
@@ -66,7 +73,22 @@ impl Entered {
             return ambient::WaitReason::NONE;
         };
         CURRENT.with(|current| current.set(self.task));
+        if let Some(context) = ambient::swap_context(self.context.take()) {
+            self.keep_context(context);
+        }
         ambient::leave(outer)
+    }
+}
+
+impl Entered {
+    /// What the poll ran in: the task's context already, or its first, made by the poll.
+    #[cold]
+    fn keep_context(&self, context: loxley_sync::Context) {
+        // SAFETY: *running* is given up only after the ambient was left.
+        let header = unsafe { self.inner.as_ref() };
+        if header.context().is_none() {
+            header.set_context(context);
+        }
     }
 }
 
@@ -211,6 +233,13 @@ unsafe fn finish<F: Future, S: Schedule>(
         // SAFETY: *running* is ours until T9.
         unsafe { *stage = Stage::Done(outcome) }
     });
+    if let Some(cold) = cell.header.cold_if_any() {
+        // A `TaskRef` may live long; what the variables hold goes with the task.
+        let context = cold.context.lock().take();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
+            drop_quietly(payload);
+        }
+    }
     if let Some(hook) = scheduler.end_hook() {
         // SAFETY: the task is alive until T9.
         let task = unsafe { TaskRef::retained(header) };

@@ -3,11 +3,13 @@
 //! Without a runtime the record stands at its defaults, and a leaf behaves as if unbudgeted.
 
 mod budget;
+mod context;
 mod reason;
 
 pub use budget::{
     POLL_BUDGET, attempt, has_budget_remaining, poll_budget, poll_budgeted, unconstrained,
 };
+pub use context::{Context, ContextVar, Token, copy_context, inherit_context, swap_context};
 pub use reason::{WaitKind, WaitReason, wait_reason};
 
 use budget::Budget;
