@@ -26,6 +26,7 @@
 
 mod blocking;
 mod builder;
+mod callbacks;
 mod clock;
 mod current;
 mod driver;

@@ -7,6 +7,7 @@
     reason = "the task cell: one allocation shared by owners of different parts"
 )]
 
+use super::callbacks::Callbacks;
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
@@ -75,6 +76,8 @@ pub(crate) struct Cold {
     pub(crate) request: Mutex<Option<Request>>,
     /// The context variables, until the task ends. Once there, it is never another one.
     pub(crate) context: Mutex<Option<Context>>,
+    /// Who wants to hear of the end; see `callbacks.rs`.
+    pub(crate) callbacks: Mutex<Callbacks>,
 }
 
 /// Who asked the task to stop, and what was said.

@@ -10,6 +10,7 @@
 //! The runtime's reference keeps a cell alive until T9. The cell keeps a plain pointer to its scheduler: it is followed only
 //! by whoever holds the task's right to poll or *running*, and a scheduler does not go before its tasks are complete.
 
+mod callbacks;
 mod cancel;
 mod cell;
 mod join;
@@ -25,6 +26,8 @@ mod unhandled;
 mod waker;
 
 pub use crate::id::TaskId;
+pub(crate) use callbacks::register;
+pub use callbacks::{CallbackId, Steps};
 pub use cell::Place;
 pub(crate) use join::make;
 pub use join::{Panic, Task, TaskError, TaskRef};
@@ -112,6 +115,11 @@ pub trait Schedule: Send + Sync + 'static {
     fn end_hook(&self) -> Option<&(dyn Fn(&TaskRef) + Send + Sync)> {
         None
     }
+
+    /// Runs the done callbacks of a task that has just ended, as a task of their own. Default: right here.
+    fn after_end(self: &Arc<Self>, steps: Steps) {
+        drop(steps);
+    }
 }
 
 /// Ends a fresh task that no registry would take: its future is dropped on this thread, its outcome is *cancelled*.
@@ -131,7 +139,7 @@ pub mod model {
     pub use super::raw::{Scheduled, Turn};
     pub use super::registry::{Registry, Roster};
     pub use super::slot::Slot;
-    pub use super::state::{Complete, DropJoin, EndPoll, Request, StartPoll, State, Wake};
+    pub use super::state::{Complete, DropJoin, EndPoll, Request, StartPoll, State, Wake, Watch};
     pub use super::unhandled::{Reporter, UnhandledError};
     pub use super::{Schedule, TaskId, refuse};
     pub use crate::id::TaskIds;

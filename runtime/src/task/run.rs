@@ -10,7 +10,7 @@ use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::unhandled::{Cause, Reporter, UnhandledError};
-use super::{Failure, Panic, Schedule, TaskRef, panic_message, waker};
+use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
 use loxley_sync::ambient;
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
@@ -20,6 +20,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 loxley_sync::prim::thread::thread_local! {
@@ -250,6 +251,7 @@ unsafe fn finish<F: Future, S: Schedule>(
     // Last use of the scheduler but for reports: after T9 the runtime may go.
     scheduler.leave(cell.header.place);
     let mut output_dropped = false;
+    let mut watched = None;
     loop {
         match cell.header.state.complete(output_dropped) {
             Complete::DropOutput => {
@@ -263,7 +265,15 @@ unsafe fn finish<F: Future, S: Schedule>(
                     unsafe { report::<S>(header, cause) };
                 }
             }
+            Complete::Watched => {
+                cell.header.state.unwatch();
+                // SAFETY: the task is alive until T9.
+                let task = unsafe { TaskRef::retained(header) };
+                watched = Some((Arc::clone(&scheduler), task));
+            }
             Complete::WakeJoiner => {
+                // Before the joiner, so that it finds their work done wherever one thread runs both.
+                run_callbacks(watched.take());
                 // SAFETY: T9 with *join waker* made the slot ours.
                 let waker = unsafe { cell.header.with_joiner(Option::take) };
                 if let Some(waker) = waker {
@@ -276,12 +286,25 @@ unsafe fn finish<F: Future, S: Schedule>(
                 unsafe { raw::release(header) };
                 return Turn::Done;
             }
-            Complete::Done => return Turn::Done,
+            Complete::Done => {
+                run_callbacks(watched.take());
+                return Turn::Done;
+            }
             Complete::Free => {
                 // SAFETY: T9 said that the last reference is gone.
                 unsafe { raw::free(header) };
                 return Turn::Done;
             }
+        }
+    }
+}
+
+/// The duty of `Watched`, after T9.
+fn run_callbacks<S: Schedule>(watched: Option<(Arc<S>, TaskRef)>) {
+    if let Some((scheduler, task)) = watched {
+        let reporter = scheduler.reporter();
+        if let Some(steps) = callbacks::close(task, reporter) {
+            scheduler.after_end(steps);
         }
     }
 }

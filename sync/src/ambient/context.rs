@@ -79,8 +79,7 @@ impl Context {
     /// assert_eq!(DEPTH.get_in(&copy), Some(2));
     /// ```
     pub fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _outer = Entered(Some(swap_context(Some(self.clone()))));
-        f()
+        run_in(Some(self.clone()), f)
     }
 
     /// Runs `future` with this as the current context, whatever the context of the task around it.
@@ -330,6 +329,12 @@ impl Drop for AtExit {
 #[must_use = "it must be put back"]
 pub fn swap_context(context: Option<Context>) -> Option<Context> {
     ManuallyDrop::into_inner(CURRENT.with(|current| current.replace(ManuallyDrop::new(context))))
+}
+
+/// Calls `f` with `context` as the current one, or with none.
+pub fn run_in<R>(context: Option<Context>, f: impl FnOnce() -> R) -> R {
+    let _outer = Entered(Some(swap_context(context)));
+    f()
 }
 
 /// What a task made here starts with: a copy of the current context, or none if there is none.

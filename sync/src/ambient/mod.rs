@@ -9,7 +9,9 @@ mod reason;
 pub use budget::{
     POLL_BUDGET, attempt, has_budget_remaining, poll_budget, poll_budgeted, unconstrained,
 };
-pub use context::{Context, ContextVar, Token, copy_context, inherit_context, swap_context};
+pub use context::{
+    Context, ContextVar, Token, copy_context, inherit_context, run_in, swap_context,
+};
 pub use reason::{WaitKind, WaitReason, wait_reason};
 
 use budget::Budget;
