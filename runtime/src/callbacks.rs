@@ -38,10 +38,7 @@ impl TaskRef {
     ///
     /// **Differs from asyncio**: `current_task()` is the small task, not none.
     #[track_caller]
-    pub fn add_done_callback(
-        &self,
-        callback: impl FnOnce(&TaskRef) + Send + 'static,
-    ) -> CallbackId {
+    pub fn add_done_callback(&self, callback: impl FnOnce(&Self) + Send + 'static) -> CallbackId {
         let at = Location::caller();
         let runtime = || current::with_shared(Arc::clone);
         let reporter = || runtime().map(|shared| shared.reporter().clone());
