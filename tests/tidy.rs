@@ -57,6 +57,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["signal_hook::"], &["runtime/src/driver/signals.rs"]),
+    (&["libc::"], &["runtime/src/driver/disposition.rs"]),
     (
         &["rustix::"],
         &[
@@ -119,6 +120,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     "benches/benches/compare/alloc.rs",
     "io/src/traits/uninit.rs",
+    "runtime/src/driver/disposition.rs",
     "runtime/src/task/cancel.rs",
     "runtime/src/task/cell.rs",
     "runtime/src/task/join.rs",

@@ -26,6 +26,7 @@
 
 mod blocking;
 mod builder;
+mod callbacks;
 mod clock;
 mod current;
 mod driver;
@@ -37,6 +38,7 @@ mod queue;
 mod rng;
 mod runtime;
 mod scheduler;
+pub mod signal;
 mod spawn;
 pub mod task;
 pub mod testing;
@@ -52,11 +54,6 @@ pub use spawn::{all_tasks, create_task, current_task, yield_now};
 pub use task::{Task, TaskError, TaskRef};
 pub use threads::{ConcurrentFuture, WaitError, run_coroutine_threadsafe, to_thread};
 pub use time::*;
-
-/// Signals as something to wait for.
-pub mod signal {
-    pub use crate::driver::signals::ctrl_c;
-}
 
 /// What the models of `loom-tests` see of the rooms.
 #[doc(hidden)]

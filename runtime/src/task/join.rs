@@ -35,7 +35,7 @@ where
     S: Schedule,
 {
     let (fresh, handle) = make(future, at);
-    (fresh.launch(scheduler, id), handle)
+    (fresh.with_context(None).launch(scheduler, id), handle)
 }
 
 /// Makes a task for a future that may be polled anywhere. It must be launched before the handle is used.
