@@ -17,12 +17,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod async_fd;
+mod bytes;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub mod http;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub mod hyper_rt;
+mod methods;
 pub mod net;
 mod resolve;
 mod sys;
@@ -30,5 +32,5 @@ mod traits;
 
 pub use async_fd::Registered;
 pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
-pub use net::{TcpListener, TcpStream};
+pub use net::{TcpListener, TcpStream, UnixListener, UnixStream};
 pub use resolve::{ToSocketAddrs, lookup_host};
