@@ -38,3 +38,5 @@ pub use loxley_io::http;
 pub use loxley_io::net;
 #[cfg(feature = "net")]
 pub use loxley_io::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+#[cfg(feature = "net")]
+pub use loxley_io::{PipeReader, PipeWriter, pipe};

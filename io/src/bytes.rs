@@ -23,7 +23,8 @@ pub enum Kind {
     /// A stream between Unix-domain sockets. The kernel ends a read where descriptors or credentials came along, so only
     /// a short read without any says that nothing is left.
     Unix,
-    /// A pipe.
+    /// A pipe. A short read says nothing: in packet mode (`O_DIRECT`), which the writer alone decides about, each read
+    /// ends with a packet.
     Pipe,
     /// A socket of any other sort: a short read may be a whole message with another one behind it.
     Socket,
@@ -73,10 +74,15 @@ macro_rules! carries_itself {
     )*};
 }
 
-carries_itself!(crate::TcpStream, crate::UnixStream);
+carries_itself!(
+    crate::TcpStream,
+    crate::UnixStream,
+    crate::PipeReader,
+    crate::PipeWriter
+);
 
 /// What every operation says after the descriptor was closed.
-fn closed() -> io::Error {
+pub(crate) fn closed() -> io::Error {
     io::Error::new(
         io::ErrorKind::BrokenPipe,
         "this end was closed by `close` or `shutdown`; nothing can follow",
@@ -284,9 +290,8 @@ fn read_now(kind: Kind, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Attemp
             (n, false) => after_read(n, asked),
             (n, true) => Attempt::More(n),
         },
-        Kind::Pipe => after_read(sys::read(fd, buf)?, asked),
         Kind::Socket => Attempt::More(sys::recv(fd, buf)?),
-        Kind::Device => Attempt::More(sys::read(fd, buf)?),
+        Kind::Pipe | Kind::Device => Attempt::More(sys::read(fd, buf)?),
     })
 }
 
@@ -300,8 +305,7 @@ fn read_uninit_now(
         Kind::Tcp => after_read(sys::recv_uninit(fd, buf)?, asked),
         // Only `recvmsg` says what came along, and there is none for such memory.
         Kind::Unix | Kind::Socket => Attempt::More(sys::recv_uninit(fd, buf)?),
-        Kind::Pipe => after_read(sys::read_uninit(fd, buf)?, asked),
-        Kind::Device => Attempt::More(sys::read_uninit(fd, buf)?),
+        Kind::Pipe | Kind::Device => Attempt::More(sys::read_uninit(fd, buf)?),
     })
 }
 

@@ -6,9 +6,11 @@
 //! | file | holds |
 //! |---|---|
 //! | `sys.rs` | TCP, and what all sockets and pipes share |
+//! | `sys/pipe.rs` | pipes, and descriptors from elsewhere |
 //! | `sys/unix.rs` | Unix-domain sockets: addresses, names, credentials |
 //! | `sys/raw.rs` | the calls for which rustix has no sound wrapper; the only unsafe ones |
 
+pub(crate) mod pipe;
 mod raw;
 pub(crate) mod unix;
 

@@ -21,6 +21,8 @@ macro_rules! for_each_stream {
         $reads!([] &crate::TcpStream);
         $reads!([] crate::UnixStream);
         $reads!([] &crate::UnixStream);
+        $reads!([] crate::PipeReader);
+        $writes!([] crate::PipeWriter);
         $reads!([S: crate::net::ByteStream] crate::net::ReadHalf<'_, S>);
         $reads!([S: crate::net::ByteStream] crate::net::OwnedReadHalf<S>);
         $writes!([] crate::TcpStream);
