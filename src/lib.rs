@@ -10,9 +10,10 @@ pub use loxley_runtime::{
     to_thread, yield_now,
 };
 pub use loxley_sync::{
-    Barrier, BoundedSemaphore, CancelledError, Condition, Event, LifoQueue, Lock, LockGuard,
-    Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue, ReadGuard, RwLock,
-    Semaphore, UpgradableGuard, WriteGuard, broadcast, oneshot, queue, watch,
+    Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Event, LifoQueue, Lock,
+    LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue,
+    ReadGuard, RwLock, Semaphore, Uncancellable, UpgradableGuard, WriteGuard, broadcast,
+    catch_cancelled, checkpoint, oneshot, queue, uncancellable, watch, with_cleanup,
 };
 
 #[cfg(feature = "stream")]
