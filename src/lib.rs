@@ -44,4 +44,6 @@ pub use loxley_io::http;
 #[cfg(feature = "net")]
 pub use loxley_io::net;
 #[cfg(feature = "net")]
-pub use loxley_io::net::{TcpListener, TcpStream};
+pub use loxley_io::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+#[cfg(feature = "net")]
+pub use loxley_io::{PipeReader, PipeWriter, pipe};
