@@ -3,6 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks,
+    ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
+    shield, task_group, try_gather, wait,
+};
+pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
     Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WaitError,
     WorkerMetrics, all_tasks, create_task, current_task, interval, interval_at, run,
@@ -10,10 +15,11 @@ pub use loxley_runtime::{
     to_thread, yield_now,
 };
 pub use loxley_sync::{
-    Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Event, LifoQueue, Lock,
-    LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue,
-    ReadGuard, RwLock, Semaphore, Uncancellable, UpgradableGuard, WriteGuard, broadcast,
-    catch_cancelled, checkpoint, oneshot, queue, uncancellable, watch, with_cleanup,
+    Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,
+    Event, LifoQueue, Lock, LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit,
+    PriorityQueue, Queue, ReadGuard, RwLock, Semaphore, Uncancellable, UpgradableGuard, WriteGuard,
+    broadcast, catch_cancelled, checkpoint, context_var, copy_context, oneshot, queue,
+    uncancellable, watch, with_cleanup,
 };
 
 #[cfg(feature = "stream")]
@@ -38,4 +44,6 @@ pub use loxley_io::http;
 #[cfg(feature = "net")]
 pub use loxley_io::net;
 #[cfg(feature = "net")]
-pub use loxley_io::net::{TcpListener, TcpStream};
+pub use loxley_io::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+#[cfg(feature = "net")]
+pub use loxley_io::{PipeReader, PipeWriter, pipe};

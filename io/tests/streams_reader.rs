@@ -1,6 +1,6 @@
 //! `StreamReader`: every rule with the same bytes cut in every way.
 
-mod support;
+mod streams_support;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use loxley_io::streams::{ReadError, StreamReader};
 use loxley_runtime::testing::{Config, drop_at_every_pending, run};
 use loxley_runtime::{create_task, yield_now};
-use support::{Source, Step, chunkings, each, pattern};
+use streams_support::{Source, Step, chunkings, each, pattern};
 
 const LIMIT: usize = 64 << 10;
 

@@ -1,6 +1,6 @@
 //! `StreamWriter`: what is sent at once, what is queued, and how it ends; over sinks in memory and over TCP.
 
-mod support;
+mod streams_support;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loxley_io::streams::{self, DEFAULT_LIMIT, StreamReader, StreamWriter, WaterMarks};
 use loxley_runtime::testing::{cancel_at_every_pending, drop_at_every_pending};
 use loxley_runtime::{create_task, yield_now};
-use support::{Sink, Source, Step, each, pattern, slurp, tcp_pair, until};
+use streams_support::{Sink, Source, Step, each, pattern, slurp, tcp_pair, until};
 
 #[test]
 fn a_write_is_sent_before_the_call_returns_if_it_can_be() {
@@ -36,9 +36,9 @@ fn a_write_is_sent_before_the_call_returns_if_it_can_be() {
 fn what_cannot_be_sent_at_once_is_sent_in_the_background_though_nobody_drains() {
     each(|| async {
         for set in [
-            |s: &mut support::SinkState| s.most = Some(1),
-            |s: &mut support::SinkState| s.stutters = true,
-            |s: &mut support::SinkState| (s.stutters, s.most) = (true, Some(3)),
+            |s: &mut streams_support::SinkState| s.most = Some(1),
+            |s: &mut streams_support::SinkState| s.stutters = true,
+            |s: &mut streams_support::SinkState| (s.stutters, s.most) = (true, Some(3)),
         ] {
             let sink = Sink::with(set);
             let writer = StreamWriter::from_writer(sink.end());

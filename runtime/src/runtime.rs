@@ -341,6 +341,10 @@ impl Handle {
         self.0.metrics()
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// Every task of this runtime that has not ended.
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {

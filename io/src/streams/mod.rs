@@ -36,7 +36,7 @@ pub use writer::StreamWriter;
 
 use std::sync::Arc;
 
-use crate::net::TcpStream;
+use crate::net::{TcpStream, UnixStream};
 use crate::traits::{AsyncRead, AsyncWrite};
 use link::Link;
 use socket::Socket;
@@ -69,6 +69,12 @@ pub const DEFAULT_LIMIT: usize = 64 << 10;
 #[must_use = "dropping both closes the connection"]
 pub fn from_tcp(stream: TcpStream) -> (StreamReader, StreamWriter) {
     from_socket(Socket::Tcp(stream), DEFAULT_LIMIT)
+}
+
+/// A reader and a writer over a connection between Unix-domain sockets, as [`from_tcp`].
+#[must_use = "dropping both closes the connection"]
+pub fn from_unix(stream: UnixStream) -> (StreamReader, StreamWriter) {
+    from_socket(Socket::Unix(stream), DEFAULT_LIMIT)
 }
 
 /// A reader and a writer over the two halves of one connection that is no socket of ours: TLS, a tunnel, something in

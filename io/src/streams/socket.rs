@@ -3,33 +3,44 @@
 //! Called by `link.rs`, `flush.rs` and `reader.rs`. Never waits but in `writable` and `poll_*`.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::buffer::Buffer;
-use crate::net::TcpStream;
+use crate::bytes;
+use crate::net::{TcpStream, UnixStream};
 use crate::sys;
 
 /// A connection.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The same expression for every kind.
+macro_rules! each {
+    ($socket:expr, $stream:ident => $do:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $do,
+            Socket::Unix($stream) => $do,
+        }
+    };
 }
 
 impl Socket {
-    /// Reads at most `room` bytes behind those in `buffer`. Memory is asked for only when there may be something to read.
+    /// Reads at most `room` bytes behind those in `buffer`. Memory is taken only when there may be something to read.
     pub(super) fn poll_fill(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => {
-                stream.poll_read_by(cx, |fd| sys::recv_behind(fd, buffer.with_room(room)))
-            }
-        }
+        each!(self, stream => bytes::poll_read_by(stream, cx, |fd| {
+            sys::recv_behind(fd, buffer.with_room(room))
+        }))
     }
 
     pub(super) fn poll_read(
@@ -37,60 +48,37 @@ impl Socket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read(cx, buf),
-        }
+        each!(self, stream => bytes::poll_read(stream, cx, buf))
     }
 
     pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(buf),
-        }
+        each!(self, stream => stream.try_write(buf))
     }
 
     pub(super) async fn writable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.writable().await,
-        }
+        each!(self, stream => stream.writable().await)
     }
 
     /// Ends one half or both. Of a connection that is broken already there is nothing left to end.
     pub(super) fn end(&self, how: Shutdown) {
-        let _ = match self {
-            Self::Tcp(stream) => stream.shutdown(how),
-        };
+        let _ = each!(self, stream => stream.shutdown(how));
     }
 
-    /// Ends both halves at once. The peer sees a reset and not an end, because what was written may not be whole.
+    /// Ends both halves at once. A TCP peer sees a reset and not an end, because what was written may not be whole.
     pub(super) fn reset(&self) {
-        match self {
-            Self::Tcp(stream) => {
-                // Where the system cannot disconnect, the reset comes when the descriptor is closed.
-                if sys::disconnect(stream.as_fd()).is_err() {
-                    let _ = stream.set_linger(Some(std::time::Duration::ZERO));
-                    self.end(Shutdown::Both);
-                }
+        if let Self::Tcp(stream) = self {
+            if sys::disconnect(stream.as_fd()).is_ok() {
+                return;
             }
+            // Where the system cannot disconnect, the reset comes when the descriptor is closed.
+            let _ = stream.set_linger(Some(Duration::ZERO));
         }
-    }
-
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr(),
-        }
-    }
-
-    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr(),
-        }
+        self.end(Shutdown::Both);
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-        }
+        each!(self, stream => stream.as_fd())
     }
 }

@@ -15,6 +15,7 @@ use loxley_runtime::yield_now;
 
 use super::link::{Link, SEND_MAX, ended};
 use super::marks::WaterMarks;
+use super::socket::Socket;
 use crate::traits::AsyncWrite;
 
 /// The writing end of a connection or pipe.
@@ -213,8 +214,8 @@ impl StreamWriter {
     #[doc(alias = "get_extra_info")]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self.link.socket() {
-            Some(socket) => socket.peer_addr(),
-            None => Err(no_address()),
+            Some(Socket::Tcp(stream)) => stream.peer_addr(),
+            _ => Err(no_address()),
         }
     }
 
@@ -226,8 +227,8 @@ impl StreamWriter {
     #[doc(alias = "get_extra_info")]
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match self.link.socket() {
-            Some(socket) => socket.local_addr(),
-            None => Err(no_address()),
+            Some(Socket::Tcp(stream)) => stream.local_addr(),
+            _ => Err(no_address()),
         }
     }
 

@@ -7,10 +7,12 @@
     reason = "the task cell: one allocation shared by owners of different parts"
 )]
 
+use super::callbacks::Callbacks;
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
 use loxley_sync::CancelledError;
+use loxley_sync::Context;
 use loxley_sync::ambient::scope::{Planted, Tree};
 use loxley_sync::ambient::{WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
@@ -74,6 +76,10 @@ pub(crate) struct Cold {
     pub(crate) tree: Tree,
     /// The request that ended it.
     pub(crate) ended_by: Mutex<Option<CancelledError>>,
+    /// The context variables, until the task ends. Once there, it is never another one.
+    pub(crate) context: Mutex<Option<Context>>,
+    /// Who wants to hear of the end; see `callbacks.rs`.
+    pub(crate) callbacks: Mutex<Callbacks>,
 }
 
 impl Planted for Cold {
@@ -143,6 +149,19 @@ impl Header {
             // SAFETY: only `set_wait_reason` writes it: null, or a `&'static Location`.
             at: unsafe { at.as_ref() },
         }
+    }
+
+    /// The context to poll in: none as long as no variable was ever set.
+    #[inline]
+    pub(crate) fn context(&self) -> Option<Context> {
+        self.cold_if_any()?.context.lock().clone()
+    }
+
+    /// Gives a task without a context one.
+    pub(crate) fn set_context(&self, context: Context) {
+        let mut slot = self.cold().context.lock();
+        debug_assert!(slot.is_none(), "a task keeps its context");
+        *slot = Some(context);
     }
 
     /// The rarely used part, made on first use.

@@ -8,6 +8,7 @@
 
 mod budget;
 mod catch;
+mod context;
 mod reason;
 #[doc(hidden)]
 pub mod scope;
@@ -18,6 +19,9 @@ pub use budget::{
 };
 pub use catch::{
     CatchCancelled, Uncancellable, catch_cancelled, checkpoint, uncancellable, with_cleanup,
+};
+pub use context::{
+    Context, ContextVar, Token, copy_context, inherit_context, run_in, swap_context,
 };
 pub use reason::{WaitKind, WaitReason, wait_reason};
 
