@@ -113,6 +113,25 @@ pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A non-blocking socket for a server, bound to `addr`.
+pub(crate) fn bound(addr: &SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(SocketType::STREAM)?;
+    rustix::net::bind(&socket, &raw(addr)?)?;
+    Ok(socket)
+}
+
+/// Whether a socket is behind the file at `addr`, and not only what a process has left.
+pub(crate) fn is_alive(addr: &SocketAddr) -> io::Result<bool> {
+    use rustix::io::Errno;
+    let probe = socket(SocketType::STREAM)?;
+    match rustix::net::connect(&probe, &raw(addr)?) {
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+        // Its queue is full, or it is of another type.
+        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Connects at once, or would block: the listener's queue is full, and there is no event that says when it is not.
 pub(crate) fn connect(socket: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
     let addr = raw(addr)?;
