@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::race::race;
@@ -204,7 +205,7 @@ impl OpenConnection {
                     None => None,
                 };
                 let addrs = interleaved(resolve(target?).await?, self.interleave);
-                connect_any(&addrs, local.as_deref(), self.delay).await?
+                connect_any(addrs, local, self.delay).await?
             }
         };
         if nodelay {
@@ -215,17 +216,26 @@ impl OpenConnection {
 }
 
 async fn connect_any(
-    addrs: &[SocketAddr],
-    local: Option<&[SocketAddr]>,
+    addrs: Vec<SocketAddr>,
+    local: Option<Vec<SocketAddr>>,
     delay: Option<Duration>,
 ) -> io::Result<TcpStream> {
-    let attempts = addrs.iter().map(|&addr| async move {
-        let attempt = TcpStream::connect_one(addr, local).await;
-        attempt.map_err(|error| (addr, error))
-    });
+    let local = Arc::new(local);
+    let attempts = addrs
+        .into_iter()
+        .map(|addr| connect_one(addr, local.clone()));
+    let attempts: Vec<_> = attempts.collect();
     race(attempts, delay)
         .await
         .map_err(|attempts| ConnectError { attempts }.into())
+}
+
+async fn connect_one(
+    addr: SocketAddr,
+    local: Arc<Option<Vec<SocketAddr>>>,
+) -> Result<TcpStream, (SocketAddr, io::Error)> {
+    let attempt = TcpStream::connect_one(addr, (*local).as_deref()).await;
+    attempt.map_err(|error| (addr, error))
 }
 
 /// The families by turns, the first one `first_count` times before the first turn of the second. RFC 8305, section 4.

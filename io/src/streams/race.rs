@@ -13,10 +13,7 @@ use loxley_runtime::{Sleep, sleep};
 /// first to succeed wins and the others are dropped. Without a delay the next begins only when one has failed.
 ///
 /// The errors come back in the order of the attempts.
-pub(super) async fn race<T, E, F>(
-    attempts: impl IntoIterator<Item = F>,
-    delay: Option<Duration>,
-) -> Result<T, Vec<E>>
+pub(super) async fn race<T, E, F>(attempts: Vec<F>, delay: Option<Duration>) -> Result<T, Vec<E>>
 where
     F: Future<Output = Result<T, E>>,
 {
@@ -109,7 +106,7 @@ mod tests {
                     sleep(MS * after).await;
                     if wins { Ok(index) } else { Err(index) }
                 });
-            let outcome = race(attempts, delay.map(|delay| MS * delay)).await;
+            let outcome = race(attempts.collect(), delay.map(|delay| MS * delay)).await;
             ((now() - start).as_millis(), outcome)
         })
     }

@@ -49,6 +49,8 @@ where
         let (socket, peer, guest) = match accepted.await {
             None => return,
             Some(Ok(accepted)) => accepted,
+            // A door that was shut says so with an error.
+            Some(Err(_)) if shared.is_closed() => return,
             Some(Err(error)) => {
                 let error = naming_door(&door, error);
                 report_unhandled(&error);
