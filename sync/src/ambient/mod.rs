@@ -5,9 +5,7 @@
 mod budget;
 mod reason;
 
-pub use budget::{
-    POLL_BUDGET, attempt, has_budget_remaining, poll_budget, poll_budgeted, unconstrained,
-};
+pub use budget::{POLL_BUDGET, has_budget_remaining, poll_budget, poll_budgeted, unconstrained};
 pub use reason::{WaitKind, WaitReason, wait_reason};
 
 use budget::Budget;
