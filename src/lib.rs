@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
-    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks,
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks, Race,
     ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
-    shield, task_group, try_gather, wait,
+    race, shield, staggered_race, task_group, try_gather, wait, wait_for,
 };
 pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
