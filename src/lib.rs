@@ -10,10 +10,11 @@ pub use loxley_runtime::{
     to_thread, yield_now,
 };
 pub use loxley_sync::{
-    Barrier, BoundedSemaphore, CancelledError, Condition, Context, ContextVar, Event, LifoQueue,
-    Lock, LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue,
-    ReadGuard, RwLock, Semaphore, UpgradableGuard, WriteGuard, broadcast, context_var,
-    copy_context, oneshot, queue, watch,
+    Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,
+    Event, LifoQueue, Lock, LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit,
+    PriorityQueue, Queue, ReadGuard, RwLock, Semaphore, Uncancellable, UpgradableGuard, WriteGuard,
+    broadcast, catch_cancelled, checkpoint, context_var, copy_context, oneshot, queue,
+    uncancellable, watch, with_cleanup,
 };
 
 #[cfg(feature = "stream")]
