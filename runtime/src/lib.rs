@@ -35,6 +35,7 @@ pub mod lowlevel;
 mod metrics;
 mod queue;
 mod rng;
+mod runner;
 mod runtime;
 mod scheduler;
 pub mod signal;
@@ -47,6 +48,7 @@ mod wheel;
 
 pub use builder::Builder;
 pub use metrics::{Metrics, WorkerMetrics};
+pub use runner::{RunError, Runner};
 pub use runtime::{EnterGuard, Handle, NotInRuntime, Runtime, ShutdownReport, run};
 pub use spawn::{all_tasks, create_task, current_task, yield_now};
 pub use task::{Task, TaskError, TaskRef};
