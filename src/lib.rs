@@ -3,6 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks,
+    ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
+    shield, task_group, try_gather, wait,
+};
+pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
     RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
     TimeoutError, WaitError, WorkerMetrics, all_tasks, create_task, current_task, interval,
@@ -39,4 +44,6 @@ pub use loxley_io::http;
 #[cfg(feature = "net")]
 pub use loxley_io::net;
 #[cfg(feature = "net")]
-pub use loxley_io::net::{TcpListener, TcpStream};
+pub use loxley_io::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+#[cfg(feature = "net")]
+pub use loxley_io::{PipeReader, PipeWriter, pipe};

@@ -30,6 +30,7 @@ mod callbacks;
 mod clock;
 mod current;
 mod driver;
+mod group;
 mod id;
 pub mod lowlevel;
 mod metrics;
@@ -47,6 +48,7 @@ mod time;
 mod wheel;
 
 pub use builder::Builder;
+pub use group::*;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runner::{RunError, Runner};
 pub use runtime::{EnterGuard, Handle, NotInRuntime, Runtime, ShutdownReport, run};

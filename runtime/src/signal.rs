@@ -40,7 +40,7 @@ pub use crate::driver::signals::{SignalError, ctrl_c, die_by};
 /// use loxley_runtime::signal;
 ///
 /// # loxley_runtime::run(async {
-/// let mut reload = signal::stream(signal::SIGHUP)?;
+/// let reload = signal::stream(signal::SIGHUP)?;
 /// # let reader = std::process::id() as i32;
 /// # assert!(reader > 0);
 /// let waits = loxley_runtime::create_task(async move { reload.recv().await });
@@ -60,7 +60,8 @@ pub struct SignalStream(SignalListener);
 
 impl SignalStream {
     /// Waits until the signal has come at least once since the last call, or since the stream was made. However often it
-    /// came, that is one: nothing is queued but the fact.
+    /// came, that is one: nothing is queued but the fact. Of several calls that wait at once one takes it; make a stream
+    /// for each who should hear.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl SignalStream {
     ///
     /// A signal that has come is either reported or kept for the next call.
     #[track_caller]
-    pub fn recv(&mut self) -> impl Future<Output = io::Result<()>> + '_ {
+    pub fn recv(&self) -> impl Future<Output = io::Result<()>> + '_ {
         self.0.recv()
     }
 
@@ -79,7 +80,7 @@ impl SignalStream {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
-    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = self.0.poll_recv(cx);
         if polled.is_pending() {
             wait_reason(WaitKind::Process, None);

@@ -59,7 +59,7 @@ fn child() {
             say("goes on");
         }),
         "listens itself" => run(async {
-            let mut stream = signal::stream(signal::SIGINT).expect("it listens");
+            let stream = signal::stream(signal::SIGINT).expect("it listens");
             say("ready");
             stream.recv().await.expect("it comes");
             say("heard");

@@ -59,7 +59,7 @@ fn ctrl_c_wakes_everybody_who_waits_for_it() {
 #[test]
 fn ten_thousand_signals_are_at_least_one_and_grow_nothing() {
     run_test(Config::new(), async {
-        let mut stream = signal::stream(signal::SIGCONT).expect("listening");
+        let stream = signal::stream(signal::SIGCONT).expect("listening");
         for _ in 0..10_000 {
             send(signal::SIGCONT);
         }
@@ -286,7 +286,7 @@ fn handlers_are_refused_by_number_and_after_the_end() {
 fn a_wait_given_up_at_any_point_loses_no_signal() {
     run_test(Config::new().current_thread(), async {
         let scenario = || {
-            let mut stream = signal::stream(signal::SIGURG).expect("listening");
+            let stream = signal::stream(signal::SIGURG).expect("listening");
             let sender = create_task(async {
                 yield_now().await;
                 send(signal::SIGURG);
@@ -301,7 +301,7 @@ fn a_wait_given_up_at_any_point_loses_no_signal() {
         let cancelled = cancel_at_every_pending(scenario, |_, ()| async {}).await;
         assert!(dropped > 0 && cancelled > 0);
 
-        let mut stream = signal::stream(signal::SIGURG).expect("listening");
+        let stream = signal::stream(signal::SIGURG).expect("listening");
         drop_at_every_pending(|| (async { yield_now().await }, ()), |_, ()| async {}).await;
         let mut wait = Box::pin(stream.recv());
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
