@@ -9,10 +9,10 @@ pub use loxley_runtime::{
 };
 pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
-    Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WaitError,
-    WorkerMetrics, all_tasks, create_task, current_task, interval, interval_at, run,
-    run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout, timeout_at,
-    to_thread, yield_now,
+    RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
+    TimeoutError, WaitError, WorkerMetrics, all_tasks, create_task, current_task, interval,
+    interval_at, run, run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout,
+    timeout_at, to_thread, yield_now,
 };
 pub use loxley_sync::{
     Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,
