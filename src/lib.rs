@@ -10,9 +10,10 @@ pub use loxley_runtime::{
     to_thread, yield_now,
 };
 pub use loxley_sync::{
-    Barrier, BoundedSemaphore, CancelledError, Condition, Event, LifoQueue, Lock, LockGuard,
-    Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue, ReadGuard, RwLock,
-    Semaphore, UpgradableGuard, WriteGuard, broadcast, oneshot, queue, watch,
+    Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Event, LifoQueue, Lock,
+    LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue,
+    ReadGuard, RwLock, Semaphore, Uncancellable, UpgradableGuard, WriteGuard, broadcast,
+    catch_cancelled, checkpoint, oneshot, queue, uncancellable, watch, with_cleanup,
 };
 
 #[cfg(feature = "stream")]
@@ -37,4 +38,6 @@ pub use loxley_io::http;
 #[cfg(feature = "net")]
 pub use loxley_io::net;
 #[cfg(feature = "net")]
-pub use loxley_io::net::{TcpListener, TcpStream};
+pub use loxley_io::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+#[cfg(feature = "net")]
+pub use loxley_io::{PipeReader, PipeWriter, pipe};

@@ -17,18 +17,22 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod async_fd;
+mod bytes;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub mod http;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub mod hyper_rt;
+mod methods;
 pub mod net;
+mod pipe;
 mod resolve;
 mod sys;
 mod traits;
 
 pub use async_fd::Registered;
 pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
-pub use net::{TcpListener, TcpStream};
+pub use net::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use resolve::{ToSocketAddrs, lookup_host};

@@ -77,7 +77,8 @@ fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The error of an operation on `addr`, naming it; the kind stays, and the system's own error is the source.
-pub(crate) fn naming(verb: &'static str, addr: SocketAddr, error: io::Error) -> io::Error {
+pub(crate) fn naming(verb: &'static str, addr: impl fmt::Display, error: io::Error) -> io::Error {
+    let addr = addr.to_string();
     io::Error::new(error.kind(), AddrError { verb, addr, error })
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn naming_all(mut errors: Vec<io::Error>) -> io::Error {
 #[derive(Debug)]
 struct AddrError {
     verb: &'static str,
-    addr: SocketAddr,
+    addr: String,
     error: io::Error,
 }
 

@@ -1,15 +1,29 @@
 //! Raw calls that std lacks, through rustix: non-blocking sockets in one call, reads into memory nobody has written
 //! yet, writes that never raise SIGPIPE.
 //!
-//! Called by `net`. Makes system calls and nothing else: it never waits and never retries.
+//! Called by `net` and `bytes`. Makes system calls and nothing else: it never waits and never retries.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `sys.rs` | TCP, and what all sockets and pipes share |
+//! | `sys/pipe.rs` | pipes, and descriptors from elsewhere |
+//! | `sys/unix.rs` | Unix-domain sockets: addresses, names, credentials |
+//! | `sys/raw.rs` | the calls for which rustix has no sound wrapper; the only unsafe ones |
 
-use std::io::{self, IoSlice};
+pub(crate) mod pipe;
+mod raw;
+pub(crate) mod unix;
+
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType, sockopt};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
+    SocketAddrAny, SocketType, sockopt,
+};
 
 /// The kernel takes no more slices in one call.
 pub(crate) const SLICES_MAX: usize = 1024;
@@ -22,19 +36,27 @@ const SEND: SendFlags = SendFlags::empty();
 
 /// A non-blocking TCP socket, not inherited by child processes.
 pub(crate) fn stream_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
-    let family = match addr {
+    socket(family(addr), SocketType::STREAM)
+}
+
+fn family(addr: &SocketAddr) -> AddressFamily {
+    match addr {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
-    };
+    }
+}
+
+/// A non-blocking socket, not inherited by child processes.
+fn socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
     #[cfg(not(target_vendor = "apple"))]
     {
         use rustix::net::{SocketFlags, socket_with};
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+        Ok(socket_with(family, kind, flags, None)?)
     }
     #[cfg(target_vendor = "apple")]
     {
-        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        let socket = rustix::net::socket(family, kind, None)?;
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&socket, true)?;
         sockopt::set_socket_nosigpipe(&socket, true)?;
@@ -57,21 +79,26 @@ pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
 
 /// Takes one connection from the queue; it is non-blocking and not inherited by child processes.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    let (socket, addr) = accept_any(listener)?;
+    let addr = addr.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+    Ok((socket, SocketAddr::try_from(addr)?))
+}
+
+fn accept_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     #[cfg(not(target_vendor = "apple"))]
-    let (socket, addr) = {
+    {
         use rustix::net::{SocketFlags, acceptfrom_with};
-        acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?
-    };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        Ok(acceptfrom_with(listener, flags)?)
+    }
     #[cfg(target_vendor = "apple")]
-    let (socket, addr) = {
+    {
         let (socket, addr) = rustix::net::acceptfrom(listener)?;
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&socket, true)?;
         sockopt::set_socket_nosigpipe(&socket, true)?;
-        (socket, addr)
-    };
-    let addr = addr.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionAborted))?;
-    Ok((socket, SocketAddr::try_from(addr)?))
+        Ok((socket, addr))
+    }
 }
 
 /// Begins to connect; `Ok` also when that goes on in the background: ask [`connected`] then.
@@ -97,6 +124,15 @@ pub(crate) fn connected(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     let (n, _) = rustix::net::recv(socket, buf, RecvFlags::empty())?;
     Ok(n)
+}
+
+/// As [`recv`], and whether something else came along (descriptors, credentials) for which there was no room: then the
+/// kernel may have stopped before the end of what there is.
+pub(crate) fn recv_alone(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, bool)> {
+    let mut control = RecvAncillaryBuffer::default();
+    let bufs = &mut [IoSliceMut::new(buf)];
+    let message = rustix::net::recvmsg(socket, bufs, &mut control, RecvFlags::empty())?;
+    Ok((message.bytes, message.flags.contains(ReturnFlags::CTRUNC)))
 }
 
 /// As [`recv`]; the first bytes of `buf`, as many as it returns, are initialised then.
@@ -128,6 +164,31 @@ pub(crate) fn send_vectored(socket: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io:
     let bufs = &bufs[..bufs.len().min(SLICES_MAX)];
     let mut control = SendAncillaryBuffer::default();
     Ok(rustix::net::sendmsg(socket, bufs, &mut control, SEND)?)
+}
+
+pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(fd, buf)?)
+}
+
+/// As [`read`]; the first bytes of `buf`, as many as it returns, are initialised then.
+#[cfg_attr(
+    not(any(feature = "hyper", feature = "tokio-io")),
+    allow(
+        dead_code,
+        reason = "for the trait families that read into uninitialised memory"
+    )
+)]
+pub(crate) fn read_uninit(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let (filled, _) = rustix::io::read(fd, buf)?;
+    Ok(filled.len())
+}
+
+pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(fd, buf)?)
+}
+
+pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(rustix::io::writev(fd, bufs)?)
 }
 
 pub(crate) fn linger(socket: impl AsFd) -> io::Result<Option<Duration>> {

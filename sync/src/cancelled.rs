@@ -1,8 +1,26 @@
 //! `CancelledError`: what is left of a task that was asked to stop, and did. Every room above knows it.
 
+use crate::ambient::scope;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::sync::Arc;
+use std::task::Poll;
+
+/// The type `!`, which may not be written as a future's output yet.
+#[doc(hidden)]
+pub trait Returns {
+    /// What a function of this type returns.
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
+/// No value: what awaits it goes no further.
+#[doc(hidden)]
+pub type Never = <fn() -> ! as Returns>::Output;
 
 /// A task was asked to stop, and did.
 ///
@@ -25,6 +43,38 @@ impl CancelledError {
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
+    }
+
+    /// Goes on unwinding: hands the cancellation to the scope around this code, or to the whole task, which drops the future
+    /// that awaits this. The usual end of a clean-up.
+    ///
+    /// # Panics
+    ///
+    /// The returned future panics outside a task of a loxley runtime, where nothing can be unwound.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it was polled, nothing happens.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn work() {} async fn undo() {}
+    /// # async fn example() {
+    /// if let Err(cancelled) = loxley_sync::catch_cancelled(work()).await {
+    ///     undo().await;
+    ///     cancelled.reraise().await
+    /// }
+    /// # }
+    /// ```
+    pub fn reraise(self) -> impl Future<Output = Never> + Send {
+        let mut error = Some(self);
+        poll_fn(move |cx| {
+            if let Some(error) = error.take() {
+                scope::raise_here(error, cx);
+            }
+            Poll::Pending
+        })
     }
 
     /// The line that asked.

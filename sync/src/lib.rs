@@ -22,10 +22,15 @@ pub mod prim;
 
 mod cancelled;
 pub use cancelled::CancelledError;
+#[doc(hidden)]
+pub use cancelled::{Never, Returns};
 
 pub mod error;
 
 pub mod ambient;
+pub use ambient::{
+    CatchCancelled, Uncancellable, catch_cancelled, checkpoint, uncancellable, with_cleanup,
+};
 pub mod wait;
 
 mod barrier;

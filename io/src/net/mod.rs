@@ -1,11 +1,17 @@
 //! Sockets. Each tries its system call first and waits in the runtime's driver only when it would block.
 
 mod accept;
+mod incoming;
 mod split;
 mod tcp_listener;
 mod tcp_stream;
+mod unix_listener;
+mod unix_stream;
 
 pub use accept::{AcceptPause, AcceptVerdict};
-pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
-pub use tcp_listener::{Incoming, TcpListener};
+pub use incoming::Incoming;
+pub use split::{ByteStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
+pub use unix_listener::UnixListener;
+pub use unix_stream::{UnixCredentials, UnixStream};

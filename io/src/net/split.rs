@@ -3,35 +3,90 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 
 use super::TcpStream;
+use crate::bytes::{self, Carrier, Carries};
+
+/// A connection that carries bytes both ways and can be split: [`TcpStream`] and [`UnixStream`](super::UnixStream).
+/// Sealed.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::UnixStream;
+/// use loxley_io::net::{ByteStream, ReadHalf};
+///
+/// async fn first<S: ByteStream>(mut half: ReadHalf<'_, S>) -> std::io::Result<u8> {
+///     let mut byte = [0];
+///     half.read_exact(&mut byte).await?;
+///     Ok(byte[0])
+/// }
+///
+/// # loxley_runtime::run(async {
+/// let (mut ours, theirs) = UnixStream::pair()?;
+/// theirs.write_all(b"x").await?;
+/// assert_eq!(first(ours.split().0).await?, b'x');
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+pub trait ByteStream: Carrier {
+    /// An address of either end.
+    type Addr;
+
+    /// Our address.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses to say.
+    fn local_addr(&self) -> io::Result<Self::Addr>;
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is gone.
+    fn peer_addr(&self) -> io::Result<Self::Addr>;
+
+    /// Ends the reading half, the writing half or both.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is broken. A connection that is gone already is no error.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
 
 /// The reading half of a borrowed stream: see [`TcpStream::split`].
 #[derive(Debug)]
-pub struct ReadHalf<'a>(pub(super) &'a TcpStream);
+pub struct ReadHalf<'a, S: ByteStream = TcpStream>(pub(super) &'a S);
 
 /// The writing half of a borrowed stream: see [`TcpStream::split`].
 #[derive(Debug)]
-pub struct WriteHalf<'a>(pub(super) &'a TcpStream);
+pub struct WriteHalf<'a, S: ByteStream = TcpStream>(pub(super) &'a S);
 
 /// The reading half of a stream: see [`TcpStream::into_split`].
 #[derive(Debug)]
-pub struct OwnedReadHalf(Arc<TcpStream>);
+pub struct OwnedReadHalf<S: ByteStream = TcpStream>(Arc<S>);
 
 /// The writing half of a stream: see [`TcpStream::into_split`]. Dropping it ends our half: the peer sees the end.
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedWriteHalf<S: ByteStream = TcpStream> {
+    stream: Arc<S>,
     ends: bool,
 }
 
-impl OwnedReadHalf {
-    pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        Self(stream)
-    }
+/// Two halves that own the stream together.
+pub(super) fn into_split<S: ByteStream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+    let stream = Arc::new(stream);
+    let writer = OwnedWriteHalf {
+        stream: stream.clone(),
+        ends: true,
+    };
+    (OwnedReadHalf(stream), writer)
+}
 
+impl<S: ByteStream> OwnedReadHalf<S> {
     /// The whole stream again.
     ///
     /// # Errors
@@ -41,7 +96,7 @@ impl OwnedReadHalf {
     /// # Panics
     ///
     /// Never: two halves of one stream are its only owners.
-    pub fn reunite(self, other: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, other: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         if !Arc::ptr_eq(&self.0, &other.stream) {
             return Err(ReuniteError(self, other));
         }
@@ -50,18 +105,14 @@ impl OwnedReadHalf {
     }
 }
 
-impl OwnedWriteHalf {
-    pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        Self { stream, ends: true }
-    }
-
+impl<S: ByteStream> OwnedWriteHalf<S> {
     /// Drops the half without ending it: the connection is closed with the reading half.
     pub fn forget(mut self) {
         self.ends = false;
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<S: ByteStream> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if self.ends {
             // A broken connection is reported to who reads.
@@ -73,54 +124,79 @@ impl Drop for OwnedWriteHalf {
 /// The halves given to [`OwnedReadHalf::reunite`] are of two streams.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct ReuniteError(
+pub struct ReuniteError<S: ByteStream = TcpStream>(
     /// The reading half.
-    pub OwnedReadHalf,
+    pub OwnedReadHalf<S>,
     /// The writing half.
-    pub OwnedWriteHalf,
+    pub OwnedWriteHalf<S>,
 );
 
-impl fmt::Display for ReuniteError {
+impl<S: ByteStream> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("these halves are of two streams; reunite halves of one `into_split`")
     }
 }
 
-impl std::error::Error for ReuniteError {}
+impl<S: ByteStream + fmt::Debug> std::error::Error for ReuniteError<S> {}
 
-impl AsRef<TcpStream> for ReadHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
+/// A stream behind a reference: several tasks may hold one, and any of them may end it.
+impl<S: ByteStream> Carries for &S {
+    type Carrier = S;
+
+    fn carrier(&self) -> &S {
+        self
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl<S: ByteStream> AsRef<S> for ReadHalf<'_, S> {
+    fn as_ref(&self) -> &S {
         self.0
     }
 }
 
-impl AsRef<TcpStream> for WriteHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: ByteStream> AsRef<S> for WriteHalf<'_, S> {
+    fn as_ref(&self) -> &S {
         self.0
     }
 }
 
-impl AsRef<TcpStream> for OwnedReadHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: ByteStream> AsRef<S> for OwnedReadHalf<S> {
+    fn as_ref(&self) -> &S {
         &self.0
     }
 }
 
-impl AsRef<TcpStream> for OwnedWriteHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: ByteStream> AsRef<S> for OwnedWriteHalf<S> {
+    fn as_ref(&self) -> &S {
         &self.stream
     }
 }
 
-macro_rules! addresses {
+macro_rules! any_half {
     ($half:ty) => {
-        impl $half {
+        impl<S: ByteStream> Carries for $half {
+            type Carrier = S;
+
+            fn carrier(&self) -> &S {
+                self.as_ref()
+            }
+
+            fn end(&mut self) -> io::Result<()> {
+                (*self).as_ref().shutdown(Shutdown::Write)
+            }
+        }
+
+        impl<S: ByteStream> $half {
             /// Our address.
             ///
             /// # Errors
             ///
             /// If the system refuses to say.
-            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+            pub fn local_addr(&self) -> io::Result<S::Addr> {
                 (*self).as_ref().local_addr()
             }
 
@@ -129,7 +205,7 @@ macro_rules! addresses {
             /// # Errors
             ///
             /// If the connection is gone.
-            pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+            pub fn peer_addr(&self) -> io::Result<S::Addr> {
                 (*self).as_ref().peer_addr()
             }
         }
@@ -138,9 +214,9 @@ macro_rules! addresses {
 
 macro_rules! read_half {
     ($half:ty) => {
-        addresses!($half);
+        any_half!($half);
 
-        impl $half {
+        impl<S: ByteStream> $half {
             /// As [`TcpStream::read`].
             ///
             /// # Errors
@@ -155,7 +231,7 @@ macro_rules! read_half {
                 &'b mut self,
                 buf: &'b mut [u8],
             ) -> impl Future<Output = io::Result<usize>> {
-                (*self).as_ref().read(buf)
+                bytes::read(self.carrier(), buf)
             }
 
             /// As [`TcpStream::read_exact`].
@@ -168,7 +244,7 @@ macro_rules! read_half {
             ///
             /// None: what was read already is in `buf` and nobody knows how much.
             pub async fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
-                (*self).as_ref().read_exact(buf).await
+                bytes::read_exact(self.carrier(), buf).await
             }
 
             /// As [`TcpStream::peek`].
@@ -185,7 +261,7 @@ macro_rules! read_half {
                 &'b mut self,
                 buf: &'b mut [u8],
             ) -> impl Future<Output = io::Result<usize>> {
-                (*self).as_ref().peek(buf)
+                bytes::peek(self.carrier(), buf)
             }
 
             /// As [`TcpStream::try_read`].
@@ -194,7 +270,7 @@ macro_rules! read_half {
             ///
             /// As [`TcpStream::try_read`].
             pub fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                (*self).as_ref().try_read(buf)
+                bytes::try_read(self.carrier(), buf)
             }
         }
     };
@@ -202,9 +278,9 @@ macro_rules! read_half {
 
 macro_rules! write_half {
     ($half:ty) => {
-        addresses!($half);
+        any_half!($half);
 
-        impl $half {
+        impl<S: ByteStream> $half {
             /// As [`TcpStream::write`].
             ///
             /// # Errors
@@ -219,7 +295,7 @@ macro_rules! write_half {
                 &'b mut self,
                 buf: &'b [u8],
             ) -> impl Future<Output = io::Result<usize>> {
-                (*self).as_ref().write(buf)
+                bytes::write(self.carrier(), buf)
             }
 
             /// As [`TcpStream::write_vectored`].
@@ -236,7 +312,7 @@ macro_rules! write_half {
                 &'b mut self,
                 bufs: &'b [IoSlice<'b>],
             ) -> impl Future<Output = io::Result<usize>> {
-                (*self).as_ref().write_vectored(bufs)
+                bytes::write_vectored(self.carrier(), bufs)
             }
 
             /// As [`TcpStream::write_all`].
@@ -249,7 +325,7 @@ macro_rules! write_half {
             ///
             /// None: some of `buf` may have been written and nobody knows how much.
             pub async fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-                (*self).as_ref().write_all(buf).await
+                bytes::write_all(self.carrier(), buf).await
             }
 
             /// As [`TcpStream::try_write`].
@@ -258,7 +334,7 @@ macro_rules! write_half {
             ///
             /// As [`TcpStream::try_write`].
             pub fn try_write(&mut self, buf: &[u8]) -> io::Result<usize> {
-                (*self).as_ref().try_write(buf)
+                bytes::try_write(self.carrier(), buf)
             }
 
             /// Ends the writing half: the peer sees the end.
@@ -273,7 +349,7 @@ macro_rules! write_half {
     };
 }
 
-read_half!(ReadHalf<'_>);
-read_half!(OwnedReadHalf);
-write_half!(WriteHalf<'_>);
-write_half!(OwnedWriteHalf);
+read_half!(ReadHalf<'_, S>);
+read_half!(OwnedReadHalf<S>);
+write_half!(WriteHalf<'_, S>);
+write_half!(OwnedWriteHalf<S>);

@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 
 use loxley_runtime::lowlevel::{Attempt, Direction, Interest};
-use loxley_runtime::{Sleep, sleep};
 
 use super::TcpStream;
-use super::accept::{AcceptPause, AcceptVerdict, is_of_one_connection};
+use super::accept::is_of_one_connection;
+use super::incoming::{Accepts, Incoming};
 use crate::async_fd::Registered;
 use crate::resolve::{ToSocketAddrs, lookup_host, naming, naming_all};
 use crate::sys;
@@ -110,11 +110,7 @@ impl TcpListener {
     /// Connections one after the other, with a pause where the system is short of descriptors or memory.
     #[must_use]
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming {
-            listener: self,
-            pause: AcceptPause::new(),
-            pausing: None,
-        }
+        Incoming::new(self)
     }
 
     /// The address that is listened on.
@@ -149,6 +145,14 @@ impl TcpListener {
     }
 }
 
+impl Accepts for TcpListener {
+    type Connection = (TcpStream, SocketAddr);
+
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Connection>> + Send {
+        self.accept()
+    }
+}
+
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -164,75 +168,5 @@ impl AsRawFd for TcpListener {
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.socket.get_ref().fmt(f)
-    }
-}
-
-/// Connections one after the other: see [`TcpListener::incoming`].
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    listener: &'a TcpListener,
-    pause: AcceptPause,
-    pausing: Option<Sleep>,
-}
-
-impl Incoming<'_> {
-    /// Waits for the next connection.
-    ///
-    /// Where the system is short of descriptors or memory, the first error of a series is returned, so that it can be
-    /// reported; the calls after it pause (5 ms at first, doubling up to one second) and try again until a connection
-    /// can be had. [`is_pausing`](Self::is_pausing) tells such an error from one that will not pass.
-    ///
-    /// # Errors
-    ///
-    /// The first shortage of a series; that the runtime has shut down; that the listener is broken.
-    ///
-    /// # Cancel safety
-    ///
-    /// A connection is either returned or still queued, and a pause goes on with the next call.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn example(listener: loxley_io::TcpListener) -> std::io::Result<()> {
-    /// let mut incoming = listener.incoming();
-    /// loop {
-    ///     match incoming.next().await {
-    ///         Ok((stream, peer)) => drop((stream, peer)),
-    ///         Err(error) if incoming.is_pausing() => drop(error), // report it and go on
-    ///         Err(error) => return Err(error),
-    ///     }
-    /// }
-    /// # }
-    /// ```
-    pub async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        loop {
-            if let Some(sleep) = &mut self.pausing {
-                sleep.await;
-                self.pausing = None;
-            }
-            let error = match self.listener.accept().await {
-                Ok(connection) => {
-                    self.pause.accepted();
-                    return Ok(connection);
-                }
-                Err(error) => error,
-            };
-            match self.pause.judge(&error) {
-                AcceptVerdict::Next => {}
-                AcceptVerdict::Pause { delay, first } => {
-                    self.pausing = Some(sleep(delay));
-                    if first {
-                        return Err(error);
-                    }
-                }
-                AcceptVerdict::Fail => return Err(error),
-            }
-        }
-    }
-
-    /// Whether the last error was a shortage that the next call sits out.
-    #[must_use]
-    pub fn is_pausing(&self) -> bool {
-        self.pausing.is_some()
     }
 }

@@ -6,29 +6,31 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::bytes::{self, Carries};
+
 macro_rules! reads {
-    ($stream:ty) => {
-        impl AsyncRead for $stream {
+    ([$($generics:tt)*] $stream:ty) => {
+        impl<$($generics)*> AsyncRead for $stream {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                super::stream(&*self).poll_read(cx, buf)
+                bytes::poll_read(self.carrier(), cx, buf)
             }
         }
     };
 }
 
 macro_rules! writes {
-    ($stream:ty) => {
-        impl AsyncWrite for $stream {
+    ([$($generics:tt)*] $stream:ty) => {
+        impl<$($generics)*> AsyncWrite for $stream {
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                super::stream(&*self).poll_write(cx, buf)
+                bytes::poll_write(self.carrier(), cx, buf)
             }
 
             fn poll_write_vectored(
@@ -36,7 +38,7 @@ macro_rules! writes {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                super::stream(&*self).poll_writev(cx, bufs)
+                bytes::poll_write_vectored(self.carrier(), cx, bufs)
             }
 
             fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -44,7 +46,7 @@ macro_rules! writes {
             }
 
             fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                super::stream(&*self).poll_shutdown()
+                Poll::Ready(Carries::end(self.get_mut()))
             }
         }
     };

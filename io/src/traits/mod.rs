@@ -1,8 +1,7 @@
 //! The traits other crates speak, on our own types: futures-io always, hyper's and tokio's behind features.
 //!
-//! All three are thin over one primitive of [`TcpStream`](crate::TcpStream) (`poll_read`, `poll_write`, `poll_writev`,
-//! `poll_shutdown`); the macros below say which of our types read and which write. None of them waits to flush: what is
-//! written is with the kernel.
+//! All three are thin over one primitive, `bytes.rs`; the macro below says which of our types read and which write. None of
+//! them waits to flush: what is written is with the kernel.
 //!
 //! The poll functions of a trait share one place per direction (`WaiterId::POLL`): a type that can be polled from two
 //! tasks at once, like `&TcpStream`, wakes the last one in each direction.
@@ -15,23 +14,24 @@ mod tokio;
 #[cfg(any(feature = "hyper", feature = "tokio-io"))]
 mod uninit;
 
-/// Calls `$reads!(type)` for every type that reads and `$writes!(type)` for every one that writes.
+/// Calls `$reads!([generics] type)` for every type that reads and `$writes!([generics] type)` for every one that writes.
 macro_rules! for_each_stream {
     ($reads:ident, $writes:ident) => {
-        $reads!(crate::TcpStream);
-        $reads!(&crate::TcpStream);
-        $reads!(crate::net::ReadHalf<'_>);
-        $reads!(crate::net::OwnedReadHalf);
-        $writes!(crate::TcpStream);
-        $writes!(&crate::TcpStream);
-        $writes!(crate::net::WriteHalf<'_>);
-        $writes!(crate::net::OwnedWriteHalf);
+        $reads!([] crate::TcpStream);
+        $reads!([] &crate::TcpStream);
+        $reads!([] crate::UnixStream);
+        $reads!([] &crate::UnixStream);
+        $reads!([] crate::PipeReader);
+        $writes!([] crate::PipeWriter);
+        $reads!([S: crate::net::ByteStream] crate::net::ReadHalf<'_, S>);
+        $reads!([S: crate::net::ByteStream] crate::net::OwnedReadHalf<S>);
+        $writes!([] crate::TcpStream);
+        $writes!([] &crate::TcpStream);
+        $writes!([] crate::UnixStream);
+        $writes!([] &crate::UnixStream);
+        $writes!([S: crate::net::ByteStream] crate::net::WriteHalf<'_, S>);
+        $writes!([S: crate::net::ByteStream] crate::net::OwnedWriteHalf<S>);
     };
 }
 
 use for_each_stream;
-
-/// The stream behind any of those types.
-fn stream(any: &impl AsRef<crate::TcpStream>) -> &crate::TcpStream {
-    any.as_ref()
-}

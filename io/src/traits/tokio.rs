@@ -6,29 +6,31 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::bytes::{self, Carries};
+
 macro_rules! reads {
-    ($stream:ty) => {
-        impl AsyncRead for $stream {
+    ([$($generics:tt)*] $stream:ty) => {
+        impl<$($generics)*> AsyncRead for $stream {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                super::uninit::fill_tokio(super::stream(&*self), cx, buf)
+                super::uninit::fill_tokio(self.carrier(), cx, buf)
             }
         }
     };
 }
 
 macro_rules! writes {
-    ($stream:ty) => {
-        impl AsyncWrite for $stream {
+    ([$($generics:tt)*] $stream:ty) => {
+        impl<$($generics)*> AsyncWrite for $stream {
             fn poll_write(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                super::stream(&*self).poll_write(cx, buf)
+                bytes::poll_write(self.carrier(), cx, buf)
             }
 
             fn is_write_vectored(&self) -> bool {
@@ -40,7 +42,7 @@ macro_rules! writes {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                super::stream(&*self).poll_writev(cx, bufs)
+                bytes::poll_write_vectored(self.carrier(), cx, bufs)
             }
 
             fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -48,7 +50,7 @@ macro_rules! writes {
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                super::stream(&*self).poll_shutdown()
+                Poll::Ready(Carries::end(self.get_mut()))
             }
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! The one place in this crate that is unsafe: both crates hand out memory that nobody has written yet, and take the
 //! caller's word for how much of it is written afterwards. The word given here is the kernel's: rustix returns the part
-//! that `recv` has filled, and `poll_read_uninit` its length.
+//! that the kernel has filled, and `poll_read_uninit` its length.
 #![expect(
     unsafe_code,
     reason = "there is no safe way to fill these buffers without writing them twice"
@@ -11,17 +11,17 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use crate::TcpStream;
+use crate::bytes::{Carrier, poll_read_uninit};
 
 #[cfg(feature = "hyper")]
 pub(super) fn fill_hyper(
-    stream: &TcpStream,
+    carrier: &impl Carrier,
     cx: &mut Context<'_>,
     mut cursor: hyper::rt::ReadBufCursor<'_>,
 ) -> Poll<io::Result<()>> {
-    // SAFETY: nothing is ever written to the slice but initialised bytes: only `recv` gets it.
+    // SAFETY: nothing is ever written to the slice but initialised bytes: only the kernel gets it.
     let unfilled = unsafe { cursor.as_mut() };
-    let n = ready!(stream.poll_read_uninit(cx, unfilled))?;
+    let n = ready!(poll_read_uninit(carrier, cx, unfilled))?;
     // SAFETY: `poll_read_uninit` has initialised the first `n` bytes of the slice, which begins where the cursor
     // stands.
     unsafe { cursor.advance(n) };
@@ -30,13 +30,13 @@ pub(super) fn fill_hyper(
 
 #[cfg(feature = "tokio-io")]
 pub(super) fn fill_tokio(
-    stream: &TcpStream,
+    carrier: &impl Carrier,
     cx: &mut Context<'_>,
     buf: &mut tokio::io::ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    // SAFETY: nothing is ever written to the slice but initialised bytes: only `recv` gets it.
+    // SAFETY: nothing is ever written to the slice but initialised bytes: only the kernel gets it.
     let unfilled = unsafe { buf.unfilled_mut() };
-    let n = ready!(stream.poll_read_uninit(cx, unfilled))?;
+    let n = ready!(poll_read_uninit(carrier, cx, unfilled))?;
     // SAFETY: `poll_read_uninit` has initialised the first `n` bytes of the slice, which is the unfilled part.
     unsafe { buf.assume_init(n) };
     buf.advance(n);

@@ -1,26 +1,35 @@
-//! Asking a task to stop.
+//! Asking a task to stop, and delivering what was asked.
 //!
-//! A request's message is kept before T10 makes it visible, so whoever hears of the request finds the message. It is
-//! counted after T10, once it is known not to have come too late. Today the root of the task answers every request: the
-//! whole future is dropped.
+//! A request is kept in the task's tree (`loxley_sync::ambient::scope`) before T10 makes it visible, so whoever hears of it
+//! finds it. The poller takes the request bit (T13) and then the requests, in this order: one that comes in between sets the
+//! bit again. What no scope takes is the root's: the whole future is dropped.
+//!
+//! # The completion rule
+//!
+//! A future that returns ready in the poll during which it was asked: if it asked itself, it ends cancelled; if somebody else
+//! did, from another thread or before a scope that lost the race, its value stands. So no value vanishes that the task did
+//! not itself give up.
 #![expect(
     unsafe_code,
     reason = "hands a task that T10 made runnable to its scheduler"
 )]
 
+use super::cell::{Cold, Header};
 use super::join::TaskRef;
 use super::state::Request;
-use super::{cell, raw};
+use super::{raw, run};
 use loxley_sync::CancelledError;
-use loxley_sync::prim::atomic::Ordering;
+use loxley_sync::ambient::scope::{Host, Planted};
 use std::panic::Location;
 use std::sync::Arc;
 
 impl TaskRef {
-    /// Asks the task to stop: its future is dropped at the next place it waits, and awaiting it gives
+    /// Asks the task to stop: the innermost scope around the place where it waits hears it, such as a
+    /// [`catch_cancelled`](loxley_sync::catch_cancelled); without any, its future is dropped and awaiting it gives
     /// [`TaskError::Cancelled`](super::TaskError::Cancelled). False if it had ended already.
     ///
-    /// True does not promise that it ends cancelled: it may be about to return.
+    /// True does not promise that it ends cancelled: it may catch the request, or be about to return. A task that waits for
+    /// another task passes the request on to that one.
     #[track_caller]
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
@@ -33,16 +42,35 @@ impl TaskRef {
         self.request(Some(message.into()), Location::caller())
     }
 
-    /// How often the task was asked to stop.
+    /// How often the task was asked to stop, less what [`uncancel`](Self::uncancel) and the owners of scopes took back.
     #[must_use]
     pub fn cancelling(&self) -> usize {
-        // ordering: relaxed, a count for people and for later comparison by the task itself.
-        self.header().requests.load(Ordering::Relaxed) as usize
+        let cold = self.header().cold_if_any();
+        cold.map_or(0, |cold| cold.tree.count())
     }
 
-    /// The runtime shuts down: the task's next turn drops its future.
+    /// Takes one request back, and says how many are left: for code that caught a cancellation and goes on. When none is left,
+    /// a request that has not interrupted anything yet is forgotten.
+    pub fn uncancel(&self) -> usize {
+        let cold = self.header().cold_if_any();
+        cold.map_or(0, |cold| cold.tree.uncancel())
+    }
+
+    /// Whether the task has ended because it was asked to.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        let cold = self.header().cold_if_any();
+        self.is_finished() && cold.is_some_and(|cold| cold.ended_by.lock().is_some())
+    }
+
+    /// Passes a request that was heard by an awaiter on to this task. False if it had ended already.
+    pub(crate) fn forward(&self, error: &CancelledError) -> bool {
+        self.ask(error.clone())
+    }
+
+    /// The runtime shuts down: the task's next turn drops its future, whatever scopes it is in.
     pub(crate) fn stop(&self) {
-        match self.header().state.request() {
+        match self.header().state.stop() {
             Request::TooLate | Request::Noted => {}
             // SAFETY: T10 gave the right to poll.
             Request::Enqueue => unsafe { raw::enqueue(self.as_ptr()) },
@@ -50,37 +78,116 @@ impl TaskRef {
     }
 
     fn request(&self, message: Option<Arc<str>>, origin: &'static Location<'static>) -> bool {
+        if self.header().state.load().is_complete() {
+            return false;
+        }
+        self.ask(CancelledError::new(message, origin))
+    }
+
+    fn ask(&self, error: CancelledError) -> bool {
         let header = self.header();
         if header.state.load().is_complete() {
             return false;
         }
-        {
-            // The first request is the one that interrupts the wait, so its message stands.
-            let mut request = header.cold().request.lock();
-            if request.is_none() {
-                *request = Some(cell::Request { message, origin });
-            }
-        }
+        let cold = header.cold();
+        cold.tree.request(error, run::is_current(self.as_ptr()));
         match header.state.request() {
             Request::TooLate => return false,
             Request::Noted => {}
-            // SAFETY: T10 gave the right to poll.
-            Request::Enqueue => unsafe { raw::enqueue(self.as_ptr()) },
+            Request::Enqueue => {
+                // The right to poll is here, so nobody has delivered it yet.
+                cold.tree.commit();
+                // SAFETY: T10 gave the right to poll.
+                unsafe { raw::enqueue(self.as_ptr()) }
+            }
         }
-        // ordering: relaxed, see `cancelling`.
-        header.requests.fetch_add(1, Ordering::Relaxed);
         true
     }
 
     /// The error an awaiter gets after this task ended cancelled.
     pub(super) fn cancelled_error(&self) -> CancelledError {
-        let request = self.header().cold_if_any();
-        let request = request.and_then(|cold| cold.request.lock().clone());
+        let cold = self.header().cold_if_any();
+        let ended_by = cold.and_then(|cold| cold.ended_by.lock().clone());
         // Without a request it was the runtime that ended, before or while the task was spawned.
-        let request = request.unwrap_or_else(|| cell::Request {
-            message: Some("the runtime shut down".into()),
-            origin: self.spawned_at(),
-        });
-        CancelledError::new(request.message, request.origin)
+        ended_by.unwrap_or_else(|| {
+            CancelledError::new(Some("the runtime shut down".into()), self.spawned_at())
+        })
+    }
+}
+
+/// What a poller does after T2 or T8 found the request bit.
+#[must_use]
+pub(super) enum Delivered {
+    /// The root took the request, or the runtime stops: the whole future is dropped.
+    Root,
+    /// Poll the future; some of its scopes may be marked.
+    Inside { marked: bool },
+}
+
+/// T13 and what it found. The caller holds *running*.
+#[cold]
+pub(super) fn deliver(header: &Header) -> Delivered {
+    if header.state.take_request() {
+        return Delivered::Root;
+    }
+    let Some(cold) = header.cold_if_any() else {
+        return Delivered::Inside { marked: false };
+    };
+    let delivery = cold.tree.deliver();
+    if let Some(error) = delivery.root {
+        end(cold, error);
+        return Delivered::Root;
+    }
+    for waker in delivery.wakers {
+        run::wake_quietly(waker);
+    }
+    if delivery.marked {
+        // The bit stays until every marked scope has acted.
+        header.state.keep_request();
+    }
+    Delivered::Inside {
+        marked: delivery.marked,
+    }
+}
+
+/// The completion rule for a future that returned ready while the request bit was set: whether the value is given up.
+#[cold]
+pub(super) fn gives_up_value(header: &Header) -> bool {
+    let Some(cold) = header.cold_if_any() else {
+        return false;
+    };
+    match cold.tree.take_own_request() {
+        Some(error) => {
+            end(cold, error);
+            true
+        }
+        None => false,
+    }
+}
+
+fn end(cold: &Cold, error: CancelledError) {
+    *cold.ended_by.lock() = Some(error);
+}
+
+impl Host for Header {
+    fn tree(&self) -> Arc<dyn Planted> {
+        self.cold_shared()
+    }
+
+    fn is_home(&self, home: &Arc<dyn Planted>) -> bool {
+        self.is_cold(Arc::as_ptr(home).cast())
+    }
+
+    fn is_requested(&self) -> bool {
+        self.state.requested()
+    }
+
+    fn note(&self) {
+        // The caller's thread polls the task, so T10 has nothing to enqueue.
+        let noted = self.state.request();
+        debug_assert!(
+            !matches!(noted, Request::Enqueue),
+            "noted from outside a poll"
+        );
     }
 }

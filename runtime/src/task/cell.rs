@@ -10,8 +10,10 @@
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
+use loxley_sync::CancelledError;
+use loxley_sync::ambient::scope::{Planted, Tree};
 use loxley_sync::ambient::{WaitKind, WaitReason};
-use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
 use loxley_sync::prim::cell::{Tracked, UnsafeCell};
 use loxley_sync::prim::lock::Mutex;
 use std::future::Future;
@@ -46,7 +48,6 @@ impl Place {
 /// | `scheduler`, `id` | `Fresh::launch`, before the task is published | all |
 /// | `place` | registry (G1), before the task is published | completing worker |
 /// | `wait_at`, `wait_kind` | holder of *running* | all, as a hint |
-/// | `requests` | T10's caller | all |
 /// | `cold` | whoever needs it first | all |
 /// | `joiner` | see the access table of `state.rs` | same |
 #[repr(C)]
@@ -61,24 +62,24 @@ pub(crate) struct Header {
     wait_kind: AtomicU8,
     wait_at: AtomicPtr<Location<'static>>,
     cold: AtomicPtr<Cold>,
-    /// How often the task was asked to stop.
-    pub(crate) requests: AtomicU32,
     joiner: UnsafeCell<Option<Waker>>,
     _tracked: Tracked,
 }
 
-/// What few tasks need: allocated when it is first asked for.
+/// What few tasks need: allocated when it is first asked for. Its scopes share it, for a future may be dropped elsewhere.
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Mutex<Option<Arc<str>>>,
-    pub(crate) request: Mutex<Option<Request>>,
+    /// Its cancel scopes and the requests it was given.
+    pub(crate) tree: Tree,
+    /// The request that ended it.
+    pub(crate) ended_by: Mutex<Option<CancelledError>>,
 }
 
-/// Who asked the task to stop, and what was said.
-#[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) message: Option<Arc<str>>,
-    pub(crate) origin: &'static Location<'static>,
+impl Planted for Cold {
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
 }
 
 /// What the future's place holds.
@@ -117,7 +118,6 @@ impl Header {
             wait_kind: AtomicU8::new(0),
             wait_at: AtomicPtr::new(ptr::null_mut()),
             cold: AtomicPtr::new(ptr::null_mut()),
-            requests: AtomicU32::new(0),
             joiner: UnsafeCell::new(None),
             _tracked: Tracked::new(),
         }
@@ -158,6 +158,21 @@ impl Header {
         unsafe { &*cold }
     }
 
+    /// The rarely used part, as a share of it.
+    pub(crate) fn cold_shared(&self) -> Arc<Cold> {
+        let cold = ptr::from_ref(self.cold());
+        // SAFETY: made by `Arc::into_raw`, and the header holds one count.
+        unsafe { Arc::increment_strong_count(cold) };
+        // SAFETY: the count just made passes on.
+        unsafe { Arc::from_raw(cold) }
+    }
+
+    /// Whether `place` is this task's rarely used part.
+    pub(crate) fn is_cold(&self, place: *const ()) -> bool {
+        // ordering: relaxed, only compared.
+        ptr::addr_eq(self.cold.load(Ordering::Relaxed), place)
+    }
+
     /// The rarely used part, if it was ever needed.
     pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
         // ordering: acquire pairs with the release of whoever published it.
@@ -168,7 +183,7 @@ impl Header {
 
     #[cold]
     fn make_cold(&self) -> *mut Cold {
-        let fresh = Box::into_raw(Box::<Cold>::default());
+        let fresh = Arc::into_raw(Arc::<Cold>::default()).cast_mut();
         // ordering: release publishes the box, acquire sees the winner's.
         match self.cold.compare_exchange(
             ptr::null_mut(),
@@ -179,7 +194,7 @@ impl Header {
             Ok(_) => fresh,
             Err(winner) => {
                 // SAFETY: made above, never published.
-                drop(unsafe { Box::from_raw(fresh) });
+                drop(unsafe { Arc::from_raw(fresh) });
                 winner
             }
         }
@@ -204,7 +219,7 @@ impl Drop for Header {
         let cold = self.cold.load(Ordering::Relaxed);
         if !cold.is_null() {
             // SAFETY: published by `make_cold`, and nobody else can reach the header any more.
-            drop(unsafe { Box::from_raw(cold) });
+            drop(unsafe { Arc::from_raw(cold) });
         }
     }
 }

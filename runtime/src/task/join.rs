@@ -7,6 +7,7 @@ use super::state::DropJoin;
 use super::unhandled::Reporter;
 use super::{Schedule, TaskId};
 use loxley_sync::CancelledError;
+use loxley_sync::ambient::scope::{self, Kind, Scope, Verdict};
 use loxley_sync::ambient::{self, WaitKind, WaitReason};
 use loxley_sync::prim::lock::Mutex;
 use std::any::Any;
@@ -64,6 +65,7 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
     let handle = Task {
         // SAFETY: T1 made the handle's reference.
         task: std::mem::ManuallyDrop::new(unsafe { Counted::from_raw(header) }),
+        forwarding: None,
         _output: PhantomData,
     };
     (fresh, handle)
@@ -98,6 +100,8 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
 pub struct Task<T> {
     /// Dropped by hand: the handle's reference may go in the same step as its join bit.
     task: std::mem::ManuallyDrop<Counted>,
+    /// While a task waits for this one.
+    forwarding: Option<Box<Forwarding>>,
     _output: PhantomData<fn() -> T>,
 }
 
@@ -291,6 +295,23 @@ impl<T> Task<T> {
         self.as_ref().cancel_with(message)
     }
 
+    /// See [`TaskRef::cancelling`].
+    #[must_use]
+    pub fn cancelling(&self) -> usize {
+        self.as_ref().cancelling()
+    }
+
+    /// See [`TaskRef::uncancel`].
+    pub fn uncancel(&self) -> usize {
+        self.as_ref().uncancel()
+    }
+
+    /// See [`TaskRef::is_cancelled`].
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.as_ref().is_cancelled()
+    }
+
     /// The output, if the task is complete. The caller saw *complete*.
     fn take(&self) -> Result<T, TaskError> {
         let mut output = MaybeUninit::<Result<T, Failure>>::uninit();
@@ -317,11 +338,67 @@ impl<T> Task<T> {
     }
 }
 
+/// The scope of an await: requests to the awaiter go to the awaited task.
+struct Forwarding {
+    scope: Scope,
+    /// The first request that was passed on.
+    heard: Option<CancelledError>,
+}
+
 impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         std::task::ready!(ambient::poll_budget(cx));
+        let this = self.get_mut();
+        if this.forwarding.is_none() {
+            if this.is_finished() {
+                return Poll::Ready(this.take());
+            }
+            if !scope::is_in_task() {
+                return this.poll_outcome(cx);
+            }
+        }
+        this.poll_forwarding(cx)
+    }
+}
+
+impl<T> Task<T> {
+    /// Waits in a scope that passes requests on. If the awaited task ends cancelled for it, so does the code that awaits.
+    fn poll_forwarding(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
+        let mut forwarding = self.forwarding.take().unwrap_or_else(|| {
+            Box::new(Forwarding {
+                scope: Scope::new(Kind::Forward),
+                heard: None,
+            })
+        });
+        loop {
+            let verdict = forwarding.scope.poll_in(cx, |cx| self.poll_outcome(cx));
+            match verdict {
+                Poll::Pending => {
+                    self.forwarding = Some(forwarding);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Verdict::Done(Err(TaskError::Cancelled(error))))
+                    if forwarding.heard.is_some() =>
+                {
+                    forwarding.scope.raise_from(error, cx);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Verdict::Done(result)) => return Poll::Ready(result),
+                Poll::Ready(Verdict::Cancelled(error)) => {
+                    if !self.as_ref().forward(&error) {
+                        // It has ended; what it left is given up, as the request came first.
+                        forwarding.scope.raise(error);
+                        return Poll::Pending;
+                    }
+                    forwarding.heard.get_or_insert(error);
+                }
+            }
+        }
+    }
+
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
         let state = &self.header().state;
         let seen = state.load();
         if seen.is_complete() || (seen.has_join_waker() && !state.clear_join()) {

@@ -92,7 +92,7 @@ pub trait Schedule: Send + Sync + 'static {
 /// Ends a fresh task that no registry would take: its future is dropped on this thread, its outcome is *cancelled*.
 pub fn refuse(task: Scheduled) {
     // The task is scheduled, so the request is noted, and the turn delivers it.
-    let _ = task.header().state.request();
+    let _ = task.header().state.stop();
     let Turn::Done = task.run() else {
         unreachable!("a requested task ends in its next turn");
     };

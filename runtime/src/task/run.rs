@@ -6,6 +6,7 @@
     reason = "reaches the future through the erased cell while *running* is ours"
 )]
 
+use super::cancel::{self, Delivered};
 use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
@@ -20,7 +21,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 loxley_sync::prim::thread::thread_local! {
     /// The task this thread is polling.
@@ -50,10 +51,11 @@ struct Entered {
 }
 
 impl Entered {
-    fn new(header: NonNull<Header>) -> Self {
+    fn new(header: NonNull<Header>, marked: bool) -> Self {
         Self {
             task: CURRENT.with(|current| current.replace(Some(header))),
-            outer: Some(ambient::enter()),
+            // SAFETY: the task is kept alive by *running*, which is given up after `leave`.
+            outer: Some(unsafe { ambient::enter_task(header, marked) }),
         }
     }
 
@@ -85,12 +87,15 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
     // SAFETY: the right to poll, and after T2 *running*, keep the cell alive until T6, T7 or T9.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
-    match state.start_poll() {
-        StartPoll::Poll => {}
-        // SAFETY: T2 made *running* ours.
-        StartPoll::Deliver => return unsafe { cancel::<F, S>(header) },
-    }
-    let entered = Entered::new(header);
+    let marked = match state.start_poll() {
+        StartPoll::Poll => false,
+        StartPoll::Deliver => match cancel::deliver(&cell.header) {
+            Delivered::Inside { marked } => marked,
+            // SAFETY: T2 made *running* ours.
+            Delivered::Root => return unsafe { end_cancelled::<F, S>(header) },
+        },
+    };
+    let entered = Entered::new(header, marked);
     // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
     let waker = unsafe { waker::borrowed(header) };
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -101,10 +106,11 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
     match result {
         Ok(Poll::Pending) => {
             cell.header.set_wait_reason(entered.leave());
-            if state.requested() {
-                // T8: somebody asked during the poll; what it waits for now is given up at once.
+            // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
+            // poll that T10 has seen to.
+            if state.requested() && matches!(cancel::deliver(&cell.header), Delivered::Root) {
                 // SAFETY: *running* is still ours.
-                return unsafe { cancel::<F, S>(header) };
+                return unsafe { end_cancelled::<F, S>(header) };
             }
             match state.end_poll() {
                 EndPoll::Rest => Turn::Rest,
@@ -113,6 +119,10 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
             }
         }
         Ok(Poll::Ready(output)) => {
+            if state.requested() && cancel::gives_up_value(&cell.header) {
+                // SAFETY: *running* is ours; what the future left goes with it.
+                return unsafe { end_with_value::<F, S>(header, output, entered) };
+            }
             // The future goes before the output is stored, in the task's context, so that what it gives back is back by
             // the time anybody sees the task complete. If its drop panics, the value still stands.
             // SAFETY: *running* is ours.
@@ -175,10 +185,10 @@ unsafe fn drop_future<F: Future>(stage: &UnsafeCell<Stage<F>>) {
 /// # Safety
 ///
 /// `header` belongs to a `Cell<F>` under an `S`, and *running* is the caller's.
-unsafe fn cancel<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
+unsafe fn end_cancelled<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
-    let entered = Entered::new(header);
+    let entered = Entered::new(header, false);
     // SAFETY: *running* is ours.
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
     drop(entered);
@@ -188,6 +198,38 @@ unsafe fn cancel<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
     };
     // SAFETY: *running* is ours, the future is dropped.
     unsafe { finish::<F, S>(header, Err(failure)) }
+}
+
+/// A task that asked itself to stop returned before it was heard: its value is dropped, in the task's context.
+///
+/// # Safety
+///
+/// As [`end_cancelled`].
+unsafe fn end_with_value<F: Future, S: Schedule>(
+    header: NonNull<Header>,
+    output: F::Output,
+    entered: Entered,
+) -> Turn {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(output)));
+    drop(entered);
+    if let Err(payload) = dropped {
+        // SAFETY: *running* keeps the task alive, and incomplete.
+        unsafe { report_drop::<S>(header, payload) };
+    }
+    // SAFETY: the same contract.
+    unsafe { end_cancelled::<F, S>(header) }
+}
+
+/// Calls a waker whose panic is its owner's fault: the panic hook has spoken, the worker goes on.
+pub(super) fn wake_quietly(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        drop_quietly(payload);
+    }
+}
+
+/// Whether `header` is the task that is being polled on this thread.
+pub(super) fn is_current(header: NonNull<Header>) -> bool {
+    CURRENT.try_with(StdCell::get).ok().flatten() == Some(header)
 }
 
 /// T9 and what follows: store the outcome, leave the registry, tell whoever waits.
@@ -238,10 +280,7 @@ unsafe fn finish<F: Future, S: Schedule>(
                 // SAFETY: T9 with *join waker* made the slot ours.
                 let waker = unsafe { cell.header.with_joiner(Option::take) };
                 if let Some(waker) = waker {
-                    // A waker that panics is its owner's fault: the panic hook has spoken, the worker goes on.
-                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                        drop_quietly(payload);
-                    }
+                    wake_quietly(waker);
                 }
                 // SAFETY: T9 kept the runtime's reference for this.
                 unsafe { raw::release(header) };

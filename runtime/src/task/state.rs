@@ -34,6 +34,7 @@
 //! | T9 | `complete` | running → complete, −1 reference unless a joiner must be woken | `WakeJoiner`, `Done`, `Free`, `DropOutput` |
 //! | T10 | `request` | + request bit; idle → scheduled | `Enqueue`, `Nothing`, `TooLate` |
 //! | T11 | `set_join`, `clear_join`, `drop_join` | join bits only | see each |
+//! | T13 | `take_request`, `keep_request` | − request bit, or + again while a scope has yet to act; holder of *running* only | `bool` |
 //! | T12 | `release` | −1 reference | `Nothing`, `Free` |
 //!
 //! # References
@@ -71,12 +72,14 @@ const RUNNING: usize = 1 << 0;
 const SCHEDULED: usize = 1 << 1;
 /// The future is gone, the outcome is fixed. Set by T9, never cleared.
 const COMPLETE: usize = 1 << 2;
-/// Somebody asked the task to stop. Set by T10, never cleared: the first request ends the task.
+/// Somebody asked the task to stop, and not every scope concerned has acted on it. Set by T10, taken by T13.
 const REQUEST: usize = 1 << 3;
 /// The handle that may take the output exists. Set by T1, cleared by `drop_join`.
 const JOIN: usize = 1 << 4;
 /// The joiner's waker is stored and belongs to T9. Set and cleared by the handle; a set that comes after *complete* is void.
 const JOIN_WAKER: usize = 1 << 5;
+/// The runtime shuts down: the next request delivered ends the task whatever scopes it is in. Set by T10, never cleared.
+const STOP: usize = 1 << 6;
 
 const REF_SHIFT: u32 = 8;
 const REF: usize = 1 << REF_SHIFT;
@@ -258,6 +261,25 @@ impl State {
         } else {
             Request::Noted
         }
+    }
+
+    /// T10 by the runtime that shuts down: no scope can hold the task up.
+    pub fn stop(&self) -> Request {
+        // ordering: relaxed, the request that follows releases it, and T13 reads the word that both changed.
+        self.0.fetch_or(STOP, Ordering::Relaxed);
+        self.request()
+    }
+
+    /// T13: the poller takes the request bit and will look at the requests. True: the runtime stops the task.
+    pub fn take_request(&self) -> bool {
+        // ordering: acquire pairs with T10's release: the requests it announced are seen; release keeps the chain.
+        self.0.fetch_and(!REQUEST, Ordering::AcqRel) & STOP != 0
+    }
+
+    /// T13 in part: some scope is marked and has not acted yet, so the next poll must look again.
+    pub fn keep_request(&self) {
+        // ordering: relaxed, the caller holds *running*, and T6 or T7 release it to the next T2.
+        self.0.fetch_or(REQUEST, Ordering::Relaxed);
     }
 
     /// T9: the future is dropped and the output stored; the runtime's reference goes with the edge where it can.

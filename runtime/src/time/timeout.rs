@@ -1,10 +1,13 @@
-//! A future with a limit: the simple form, which leaves the cleaning up to `Drop`.
+//! A future with a limit. Its body is a cancel scope: at the limit the innermost scope inside hears a request, so that it can
+//! clean up; without one, the body is dropped.
 //!
 //! The limit is looked at after the future, and only if that has to wait; a future that is ready at once pays neither
 //! for a clock nor for a timer.
+#![expect(unsafe_code, reason = "pins the body inside the timeout")]
 
 use super::Sleep;
-use pin_project_lite::pin_project;
+use loxley_sync::ambient::scope::{Settled, Verdict};
+use loxley_sync::{CancelledError, CatchCancelled, catch_cancelled};
 use std::future::{Future, IntoFuture};
 use std::panic::Location;
 use std::pin::Pin;
@@ -19,7 +22,9 @@ use std::{fmt, io};
 ///
 /// # Errors
 ///
-/// [`TimeoutError`] if the limit was reached first. The future is still inside the [`Timeout`], and dropped with it.
+/// [`TimeoutError`] if the limit was reached first and `future` gave way: a scope inside it, such as
+/// [`catch_cancelled`](loxley_sync::catch_cancelled), hears a request to stop and may clean up; what goes on and returns a
+/// value all the same is not an error. If the task was asked to stop by somebody else too, that request goes on outwards.
 ///
 /// # Panics
 ///
@@ -46,16 +51,17 @@ use std::{fmt, io};
 /// });
 /// ```
 ///
-/// **Differs from asyncio**: the limit starts with the first wait, not with the call; and at the limit the future is
-/// dropped, which runs no asynchronous clean-up.
+/// **Differs from asyncio**: the limit starts with the first wait, not with the call.
 #[track_caller]
 pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
-        future: future.into_future(),
+        body: catch_cancelled(future),
         alarm: Alarm::Unset {
             limit,
             at: Location::caller(),
         },
+        at: Location::caller(),
+        reached: None,
     }
 }
 
@@ -92,27 +98,28 @@ pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFutu
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
-        future: future.into_future(),
+        body: catch_cancelled(future),
         alarm: Alarm::Set {
             sleep: Sleep::until(deadline, Location::caller()),
             limit: None,
         },
+        at: Location::caller(),
+        reached: None,
     }
 }
 
-pin_project! {
-    /// A future with a limit; made by [`timeout`] and [`timeout_at`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it drops the inner future and takes the timer out.
-    #[derive(Debug)]
-    #[must_use = "a timeout does nothing unless it is awaited"]
-    pub struct Timeout<F> {
-        #[pin]
-        future: F,
-        alarm: Alarm,
-    }
+/// A future with a limit; made by [`timeout`] and [`timeout_at`].
+///
+/// # Cancel safety
+///
+/// Dropping it drops the inner future and takes the timer out.
+#[derive(Debug)]
+#[must_use = "a timeout does nothing unless it is awaited"]
+pub struct Timeout<F> {
+    body: CatchCancelled<F>,
+    alarm: Alarm,
+    at: &'static Location<'static>,
+    reached: Option<TimeoutError>,
 }
 
 #[derive(Debug)]
@@ -130,19 +137,31 @@ enum Alarm {
 
 impl<F> Timeout<F> {
     /// The future inside.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended or was given up.
     pub fn get_ref(&self) -> &F {
-        &self.future
+        self.body.get_ref().expect("the future has not ended")
     }
 
     /// The future inside.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended or was given up.
     pub fn get_mut(&mut self) -> &mut F {
-        &mut self.future
+        self.body.get_mut().expect("the future has not ended")
     }
 
     /// The future inside, without its limit.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended or was given up.
     #[must_use = "the future is dropped otherwise"]
     pub fn into_inner(self) -> F {
-        self.future
+        self.body.into_inner().expect("the future has not ended")
     }
 }
 
@@ -151,11 +170,49 @@ impl<F: Future> Future for Timeout<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(output) = this.future.poll(cx) {
-            return Poll::Ready(Ok(output));
+        // SAFETY: `body` is pinned with the whole and never moved out of it; the other fields are never pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        // SAFETY: as above.
+        let mut body = unsafe { Pin::new_unchecked(&mut this.body) };
+        match body.as_mut().poll_caught(cx) {
+            Poll::Ready(Verdict::Done(value)) => return Poll::Ready(Ok(value)),
+            Poll::Ready(Verdict::Cancelled(error)) => return end(body, this.reached, error),
+            Poll::Pending if this.reached.is_some() => return Poll::Pending,
+            Poll::Pending => {}
         }
-        this.alarm.poll(cx).map(Err)
+        let reached = ready!(this.alarm.poll(cx));
+        this.reached = Some(reached);
+        if !body
+            .as_mut()
+            .scope()
+            .interrupt("the limit was reached", this.at)
+        {
+            // A scope inside hears it first.
+            return Poll::Pending;
+        }
+        body.as_mut().give_up();
+        let error = CancelledError::new(Some("the limit was reached".into()), this.at);
+        end(body, Some(reached), error)
+    }
+}
+
+/// The body has been given up for `error`: if nobody but the limit asked for it, that is all; else the request goes on.
+#[cold]
+fn end<F, T>(
+    body: Pin<&mut CatchCancelled<F>>,
+    reached: Option<TimeoutError>,
+    error: CancelledError,
+) -> Poll<Result<T, TimeoutError>> {
+    let scope = body.scope();
+    match (reached, scope.settle()) {
+        (Some(reached), Settled::Mine) => {
+            scope.leave();
+            Poll::Ready(Err(reached))
+        }
+        _ => {
+            scope.raise(error);
+            Poll::Pending
+        }
     }
 }
 

@@ -1,0 +1,89 @@
+//! Raw calls for pipes and for descriptors that come from elsewhere.
+//!
+//! Called by `pipe.rs`, `stdio.rs` and `copy/`.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+
+use rustix::fs::OFlags;
+
+use crate::bytes::Kind;
+
+/// What a descriptor is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// A pipe whose ends are non-blocking and not inherited by child processes: the reading one, the writing one.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        use rustix::pipe::{PipeFlags, pipe_with};
+        Ok(pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?)
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        let (reader, writer) = rustix::pipe::pipe()?;
+        for end in [&reader, &writer] {
+            rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+            rustix::io::ioctl_fionbio(end, true)?;
+        }
+        Ok((reader, writer))
+    }
+}
+
+/// Looks whether bytes can go through `fd` without blocking a thread, and puts it into non-blocking mode.
+pub(crate) fn take_over(fd: OwnedFd, access: Access) -> io::Result<(OwnedFd, Kind)> {
+    let refuse = |why: Unfit| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let mode = rustix::fs::fcntl_getfl(&fd)? & OFlags::ACCMODE;
+    let (unfit, direction) = match access {
+        Access::Read => (OFlags::WRONLY, "reading"),
+        Access::Write => (OFlags::RDONLY, "writing"),
+    };
+    if mode == unfit {
+        return Err(refuse(Unfit::ClosedFor(direction)));
+    }
+    let file = File::from(fd);
+    let sort = file.metadata()?.file_type();
+    let kind = if sort.is_fifo() {
+        Kind::Pipe
+    } else if sort.is_socket() {
+        Kind::Socket
+    } else if sort.is_char_device() {
+        Kind::Device
+    } else if sort.is_file() {
+        return Err(refuse(Unfit::RegularFile));
+    } else {
+        return Err(refuse(Unfit::Other));
+    };
+    let fd = OwnedFd::from(file);
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    Ok((fd, kind))
+}
+
+/// Why a descriptor cannot be taken over.
+#[derive(Clone, Copy, Debug)]
+enum Unfit {
+    ClosedFor(&'static str),
+    RegularFile,
+    Other,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClosedFor(direction) => write!(f, "this descriptor is not open for {direction}"),
+            Self::RegularFile => f.write_str(
+                "a regular file is always ready and yet may block: read and write it inside `to_thread`",
+            ),
+            Self::Other => f.write_str("only pipes, sockets and character devices can be waited for"),
+        }
+    }
+}
+
+impl std::error::Error for Unfit {}

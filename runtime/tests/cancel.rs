@@ -1,0 +1,432 @@
+//! What a task hears when it is asked to stop, and where; the rules are asyncio's.
+
+use loxley_runtime::{
+    Runtime, TaskError, create_task, current_task, run, sleep, timeout, yield_now,
+};
+use loxley_sync::{
+    CancelledError, Event, Lock, Queue, catch_cancelled, checkpoint, uncancellable, with_cleanup,
+};
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const MS: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// Runs the test on both flavours.
+fn on_both<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    run(test());
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(test());
+}
+
+fn me() -> loxley_runtime::TaskRef {
+    current_task().expect("a task runs this")
+}
+
+fn cancelled(result: Result<impl Sized, TaskError>) -> CancelledError {
+    match result {
+        Err(TaskError::Cancelled(error)) => error,
+        Err(TaskError::Panicked(panic)) => panic.resume(),
+        _ => panic!("it was not cancelled"),
+    }
+}
+
+#[test]
+fn the_innermost_catch_hears_the_request_and_may_wait() {
+    on_both(|| async {
+        let (started, cleaned) = (Event::new(), Event::new());
+        let (started, cleaned) = (Arc::new(started), Arc::new(cleaned));
+        let (begin, end) = (started.clone(), cleaned.clone());
+        let task = create_task(async move {
+            let outer = catch_cancelled(async {
+                let inner = catch_cancelled(async {
+                    begin.set();
+                    pending::<()>().await;
+                });
+                let error = inner.await.unwrap_err();
+                yield_now().await;
+                end.set();
+                error
+            });
+            outer
+                .await
+                .expect("the inner one took it")
+                .message()
+                .map(str::to_owned)
+        });
+        started.wait().await;
+        assert!(task.cancel_with("enough"));
+        cleaned.wait().await;
+        assert_eq!(task.await.unwrap().as_deref(), Some("enough"));
+    });
+}
+
+#[test]
+fn a_request_that_is_raised_again_ends_the_task_cancelled() {
+    on_both(|| async {
+        let task = create_task(async {
+            if let Err(error) = catch_cancelled(pending::<()>()).await {
+                yield_now().await;
+                error.reraise().await;
+            }
+            7
+        });
+        yield_now().await;
+        task.cancel_with("stop");
+        let watcher = task.as_ref();
+        assert_eq!(cancelled(task.await).message(), Some("stop"));
+        assert!(watcher.is_cancelled());
+        assert_eq!(watcher.cancelling(), 1);
+    });
+}
+
+#[test]
+fn a_task_that_never_ran_runs_nothing() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = ran.clone();
+        let task = create_task(async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            let _ = catch_cancelled(pending::<()>()).await;
+        });
+        assert!(task.cancel_with("first"));
+        assert!(task.cancel_with("last"));
+        assert_eq!(task.cancelling(), 2);
+        assert!(!task.is_cancelled(), "not before it has ended");
+        // Not waiting yet, so the last message stands.
+        assert_eq!(cancelled(task.await).message(), Some("last"));
+        assert_eq!(ran.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn of_two_requests_to_a_waiting_task_the_first_message_stands() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let task = create_task(async {
+            let error = catch_cancelled(pending::<()>()).await.unwrap_err();
+            (error.message().map(str::to_owned), me().cancelling())
+        });
+        yield_now().await;
+        task.cancel_with("first");
+        task.cancel_with("last");
+        assert_eq!(task.await.unwrap(), (Some("first".to_owned()), 2));
+    });
+}
+
+#[test]
+fn a_task_that_asks_itself_hears_it_where_it_next_waits() {
+    on_both(|| async {
+        let lock = Arc::new(Lock::new(()));
+        let free = lock.clone();
+        let task = create_task(async move {
+            let caught = catch_cancelled(async {
+                assert!(me().cancel_with("myself"));
+                // Awaits that are ready at once do not hear it.
+                drop(free.acquire().await);
+                yield_now().await;
+                unreachable!("it was asked before it waited");
+            });
+            let error: CancelledError = caught.await.unwrap_err();
+            assert_eq!(error.message(), Some("myself"));
+            me().uncancel()
+        });
+        assert_eq!(task.await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_task_that_asks_itself_and_returns_ends_cancelled_and_its_value_is_dropped() {
+    on_both(|| async {
+        let value = Arc::new(());
+        let given = value.clone();
+        let task = create_task(async move {
+            me().cancel_with("myself");
+            given
+        });
+        assert_eq!(cancelled(task.await).message(), Some("myself"));
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+#[test]
+fn clean_up_can_be_interrupted_by_a_further_request() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let task = create_task(async {
+            let first = catch_cancelled(pending::<()>()).await.unwrap_err();
+            let second = catch_cancelled(pending::<()>()).await.unwrap_err();
+            format!("{first} / {second}")
+        });
+        yield_now().await;
+        task.cancel_with("one");
+        yield_now().await;
+        task.cancel_with("two");
+        let said = task.await.unwrap();
+        assert!(said.contains("one") && said.contains("two"), "{said}");
+    });
+}
+
+#[test]
+fn uncancel_takes_back_what_has_not_been_heard() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let task = create_task(async {
+            me().cancel();
+            assert_eq!(me().uncancel(), 0);
+            yield_now().await;
+            7
+        });
+        assert_eq!(task.await.unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_request_to_the_awaiter_goes_to_the_task_it_awaits() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let inner = create_task(pending::<()>());
+        let seen = inner.as_ref();
+        let outer = create_task(async move { inner.await.expect("unwinds instead") });
+        yield_now().await;
+        assert!(outer.cancel_with("through"));
+        assert_eq!(cancelled(outer.await).message(), Some("through"));
+        assert!(seen.is_cancelled());
+    });
+}
+
+#[test]
+fn an_awaited_task_that_refuses_gives_its_value() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let inner = create_task(async {
+            let _ = catch_cancelled(pending::<()>()).await;
+            7
+        });
+        let outer = create_task(async move {
+            yield_now().await;
+            (inner.await.unwrap(), me().cancelling())
+        });
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        assert!(outer.cancel());
+        assert_eq!(outer.await.unwrap(), (7, 1));
+    });
+}
+
+#[test]
+fn a_catch_around_an_awaited_task_hears_it_after_the_task() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let inner = create_task(async {
+            with_cleanup(pending::<()>(), |_| yield_now()).await;
+        });
+        let seen = inner.as_ref();
+        let outer = create_task(async move {
+            let caught = catch_cancelled(inner).await;
+            assert!(seen.is_finished(), "the inner one has cleaned up");
+            caught.is_err()
+        });
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        outer.cancel();
+        assert!(outer.await.unwrap());
+    });
+}
+
+#[test]
+fn nothing_inside_uncancellable_hears_a_request_and_the_next_wait_does() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let gate = Arc::new(Event::new());
+        let open = gate.clone();
+        let done = Arc::new(AtomicUsize::new(0));
+        let steps = done.clone();
+        let task = create_task(async move {
+            uncancellable(async {
+                catch_cancelled(open.wait())
+                    .await
+                    .expect("not heard in here");
+                steps.fetch_add(1, Ordering::Relaxed);
+            })
+            .await;
+            steps.fetch_add(1, Ordering::Relaxed);
+            checkpoint().await;
+            steps.fetch_add(1, Ordering::Relaxed);
+        });
+        yield_now().await;
+        task.cancel_with("later");
+        yield_now().await;
+        assert!(!task.is_finished());
+        gate.set();
+        assert_eq!(cancelled(task.await).message(), Some("later"));
+        assert_eq!(done.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn a_marked_scope_that_loses_a_race_gives_the_request_back() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let queue = Queue::new(0);
+        let items = queue.clone();
+        let task = create_task(async move {
+            let mut caught = Box::pin(catch_cancelled(pending::<()>()));
+            let item = std::future::poll_fn(|cx| {
+                // The branch with the scope is polled once, and never again when there is an item.
+                if let Ok(item) = items.get_nowait() {
+                    return std::task::Poll::Ready(item);
+                }
+                assert!(caught.as_mut().poll(cx).is_pending());
+                std::task::Poll::Pending
+            })
+            .await;
+            drop(caught);
+            let after = catch_cancelled(yield_now()).await;
+            (item, after.is_err())
+        });
+        yield_now().await;
+        queue.put_nowait(7).unwrap();
+        task.cancel();
+        assert_eq!(task.await.unwrap(), (7, true));
+    });
+}
+
+#[test]
+fn a_scope_that_moves_to_another_task_hears_that_one() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let mut caught = Box::pin(catch_cancelled(pending::<()>()));
+        std::future::poll_fn(|cx| {
+            assert!(caught.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        let task =
+            create_task(async move { caught.await.unwrap_err().message().map(str::to_owned) });
+        yield_now().await;
+        task.cancel_with("here");
+        assert_eq!(task.await.unwrap().as_deref(), Some("here"));
+        assert_eq!(me().cancelling(), 0);
+    });
+}
+
+#[test]
+fn items_popped_by_cancelled_tasks_are_not_lost() {
+    run(async {
+        const TASKS: usize = 2_000;
+        let queue = Queue::new(0);
+        for item in 0..TASKS {
+            queue.put_nowait(item).unwrap();
+        }
+        let held = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|_| {
+                let (queue, held) = (queue.clone(), held.clone());
+                create_task(async move {
+                    let item = queue.get().await.unwrap();
+                    held.fetch_add(1, Ordering::Relaxed);
+                    let kept = catch_cancelled(yield_now()).await;
+                    if kept.is_err() {
+                        held.fetch_sub(1, Ordering::Relaxed);
+                        queue.put_nowait(item).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let refs: Vec<_> = tasks.iter().map(|task| task.as_ref()).collect();
+        let canceller = std::thread::spawn(move || {
+            for task in refs.iter().step_by(2) {
+                task.cancel();
+            }
+        });
+        for task in tasks {
+            let _ = task.await;
+        }
+        canceller.join().unwrap();
+        assert_eq!(held.load(Ordering::Relaxed) + queue.len(), TASKS);
+    });
+}
+
+#[test]
+fn a_limit_lets_the_body_clean_up_and_is_an_error_only_if_it_gives_way() {
+    let strict = Runtime::builder()
+        .current_thread()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    strict.block_on(async {
+        let cleaned = Arc::new(AtomicUsize::new(0));
+        let count = cleaned.clone();
+        let late = timeout(MS, async move {
+            let error = catch_cancelled(pending::<()>()).await.unwrap_err();
+            sleep(MS).await;
+            count.fetch_add(1, Ordering::Relaxed);
+            error.reraise().await
+        });
+        assert!(late.await.is_err());
+        assert_eq!(cleaned.load(Ordering::Relaxed), 1);
+        assert_eq!(me().cancelling(), 0);
+        let swallowed = timeout(MS, async {
+            let _ = catch_cancelled(pending::<()>()).await;
+            7
+        });
+        assert_eq!(swallowed.await, Ok(7));
+        assert_eq!(me().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_catch_around_a_limit_hears_a_request_from_outside() {
+    let strict = Runtime::builder()
+        .current_thread()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    strict.block_on(async {
+        let second = create_task(async {
+            let limited = catch_cancelled(timeout(MS, pending::<()>()));
+            limited.await.is_err()
+        });
+        yield_now().await;
+        second.cancel();
+        assert!(second.await.unwrap());
+    });
+}
+
+#[test]
+fn of_two_limits_the_outer_one_interrupts_the_inner_and_makes_the_error() {
+    let strict = Runtime::builder()
+        .current_thread()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    strict.block_on(async {
+        let inner_heard = Arc::new(AtomicUsize::new(0));
+        let heard = inner_heard.clone();
+        let outer = timeout(MS, async move {
+            let inner = catch_cancelled(timeout(MS * 50, pending::<()>())).await;
+            heard.fetch_add(1, Ordering::Relaxed);
+            inner.unwrap_err().reraise().await
+        });
+        assert_eq!(outer.await.unwrap_err().limit(), Some(MS));
+        assert_eq!(inner_heard.load(Ordering::Relaxed), 1);
+        assert_eq!(me().cancelling(), 0);
+    });
+}
+
+#[test]
+fn a_cancelled_task_in_a_limit_ends_cancelled_and_its_timer_goes() {
+    on_both(|| async {
+        let task = create_task(async {
+            let _ = timeout(std::time::Duration::from_secs(3600), pending::<()>()).await;
+            unreachable!("the limit is far away");
+        });
+        yield_now().await;
+        task.cancel_with("outside");
+        assert_eq!(cancelled(task.await).message(), Some("outside"));
+    });
+}
