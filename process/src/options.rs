@@ -290,7 +290,9 @@ impl Command {
     pub fn umask(mut self, mask: u32) -> Self {
         match u16::try_from(mask) {
             Ok(bits) if mask <= UMASK_MAX => self.setup.umask = Some(bits),
-            _ => self.note(&format!("umask: {mask:#o} has bits that no file has; give at most 0o777")),
+            _ => self.note(&format!(
+                "umask: {mask:#o} has bits that no file has; give at most 0o777"
+            )),
         }
         self
     }

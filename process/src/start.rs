@@ -57,10 +57,12 @@ pub(crate) async fn start(command: Command) -> io::Result<Process> {
 
 fn start_now(mut command: Command) -> io::Result<Started> {
     let leads_group = command.leads_group();
-    let failed =
-        |error| SpawnError::failed(&command.program, command.cwd.as_deref(), error);
+    let failed = |error| SpawnError::failed(&command.program, command.cwd.as_deref(), error);
     // Ours are registered before there is a child: what may fail there leaves none behind.
-    let ours = command.streams.connect(&mut command.inner).map_err(failed)?;
+    let ours = command
+        .streams
+        .connect(&mut command.inner)
+        .map_err(failed)?;
     command.setup.install(&mut command.inner);
     let spawned = command.inner.spawn().map_err(failed)?;
     // Closes the child's ends here, or nobody would ever see the end of a stream.

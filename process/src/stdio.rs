@@ -115,8 +115,9 @@ impl Streams {
     /// What no stream can be connected to, in words.
     pub(crate) fn mistake(&self) -> Option<&'static str> {
         let misused = |stdio: &Stdio| matches!(stdio.0, Kind::ToStdout);
-        (misused(&self.stdin) || misused(&self.stdout))
-            .then_some("`Stdio::to_stdout` is for stderr alone; choose another one for stdin and stdout")
+        (misused(&self.stdin) || misused(&self.stdout)).then_some(
+            "`Stdio::to_stdout` is for stderr alone; choose another one for stdin and stdout",
+        )
     }
 
     /// Gives `command` the child's ends, and returns ours. Of an attempt that fails nothing stays open.
