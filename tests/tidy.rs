@@ -69,7 +69,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "process/src/sys.rs",
         ],
     ),
-    (&["libc::"], &["io/src/sys/raw.rs"]),
+    (&["libc::"], &["io/src/sys/"]),
     (&["futures_io::", "tokio::"], &["io/src/traits/"]),
     (
         &["hyper::"],
