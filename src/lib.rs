@@ -44,6 +44,8 @@ pub use loxley_io::http;
 #[cfg(feature = "net")]
 pub use loxley_io::net;
 #[cfg(feature = "net")]
-pub use loxley_io::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use loxley_io::net::{
+    TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
+};
 #[cfg(feature = "net")]
 pub use loxley_io::{PipeReader, PipeWriter, pipe};

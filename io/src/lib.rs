@@ -34,7 +34,7 @@ mod traits;
 
 pub use async_fd::Registered;
 pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
-pub use net::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use resolve::{ToSocketAddrs, lookup_host};
 pub use streams::{StreamReader, StreamWriter};

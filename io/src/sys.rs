@@ -8,8 +8,12 @@
 //! | `sys.rs` | TCP, and what all sockets and pipes share |
 //! | `sys/pipe.rs` | pipes, and descriptors from elsewhere |
 //! | `sys/unix.rs` | Unix-domain sockets: addresses, names, credentials |
+//! | `sys/inet.rs` | UDP, and many datagrams in one call |
+//! | `sys/control.rs` | control messages as bytes |
 //! | `sys/raw.rs` | the calls for which rustix has no sound wrapper; the only unsafe ones |
 
+mod control;
+pub(crate) mod inet;
 pub(crate) mod pipe;
 mod raw;
 pub(crate) mod unix;
