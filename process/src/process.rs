@@ -130,24 +130,19 @@ impl Process {
         async move { ended.await.map(returncode) }
     }
 
-    fn ended(
-        &self,
-        at: &'static Location<'static>,
-    ) -> impl Future<Output = io::Result<ExitStatus>> + Send + '_ {
-        async move {
-            let mut ended = pin!(self.child.ended().wait());
-            poll_fn(|cx| {
-                let polled = ended.as_mut().poll(cx);
-                if polled.is_pending() {
-                    wait_reason(WaitKind::Process, Some(at));
-                }
-                polled
-            })
-            .await;
-            match self.child.exit() {
-                Some(Exit::Status(status)) => Ok(status),
-                _ => Err(io::Error::other(StatusLost { pid: self.pid() })),
+    async fn ended(&self, at: &'static Location<'static>) -> io::Result<ExitStatus> {
+        let mut ended = pin!(self.child.ended().wait());
+        poll_fn(|cx| {
+            let polled = ended.as_mut().poll(cx);
+            if polled.is_pending() {
+                wait_reason(WaitKind::Process, Some(at));
             }
+            polled
+        })
+        .await;
+        match self.child.exit() {
+            Some(Exit::Status(status)) => Ok(status),
+            _ => Err(io::Error::other(StatusLost { pid: self.pid() })),
         }
     }
 
