@@ -59,7 +59,7 @@ fn communicate_moves_more_than_the_pipes_hold_both_ways() {
             .spawn()
             .await
             .expect("it starts");
-        let input: Vec<u8> = (0..SIZE).map(|n| (n % 251) as u8).collect();
+        let input: Vec<u8> = (0..=250_u8).cycle().take(SIZE).collect();
         let output = child.communicate(Some(&input)).await.expect("it ends");
         assert!(output.stdout == input, "stdout is not what was put in");
         assert!(output.stderr == input, "stderr is not what was put in");
