@@ -299,7 +299,7 @@ impl Process {
     ///     .process_group(0)
     ///     .spawn()
     ///     .await?;
-    /// let stdout = child.stdout.as_mut().expect("it was piped");
+    /// let mut stdout = child.stdout.take().expect("it was piped");
     /// stdout.readline().await?;
     /// child.kill_tree()?;
     /// // Nobody is left who could hold the pipe open.
