@@ -61,7 +61,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
         &["libc::"],
         &[
             "runtime/src/driver/disposition.rs",
-            "io/src/sys/raw.rs",
+            "io/src/sys/",
             "process/src/sys.rs",
         ],
     ),
