@@ -3,17 +3,23 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks, Race,
+    ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
+    race, shield, staggered_race, task_group, try_gather, wait, wait_for,
+};
+pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
-    Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WaitError,
-    WorkerMetrics, all_tasks, create_task, current_task, interval, interval_at, run,
-    run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout, timeout_at,
-    to_thread, yield_now,
+    RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
+    TimeoutError, WaitError, WorkerMetrics, all_tasks, create_task, current_task, interval,
+    interval_at, run, run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout,
+    timeout_at, to_thread, yield_now,
 };
 pub use loxley_sync::{
-    Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Event, LifoQueue, Lock,
-    LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit, PriorityQueue, Queue,
-    ReadGuard, RwLock, Semaphore, Uncancellable, UpgradableGuard, WriteGuard, broadcast,
-    catch_cancelled, checkpoint, oneshot, queue, uncancellable, watch, with_cleanup,
+    Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,
+    Event, LifoQueue, Lock, LockGuard, Notify, OnceCell, OwnedLockGuard, OwnedPermit, Permit,
+    PriorityQueue, Queue, ReadGuard, RwLock, Semaphore, Uncancellable, UpgradableGuard, WriteGuard,
+    broadcast, catch_cancelled, checkpoint, context_var, copy_context, oneshot, queue,
+    uncancellable, watch, with_cleanup,
 };
 
 #[cfg(feature = "stream")]

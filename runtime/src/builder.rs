@@ -75,6 +75,7 @@ impl Builder {
                 slow_poll: SLOW_POLL,
                 debug: false,
                 start_paused: false,
+                shutdown_signals: Vec::new(),
                 reporter: Reporter::default(),
                 on_thread_start: None,
                 on_thread_stop: None,
@@ -199,6 +200,27 @@ impl Builder {
         self
     }
 
+    /// Signals that a program run by [`run`](crate::run) takes like Ctrl-C: the first cancels its main future, a second one
+    /// ends the process at once. Default: none beside SIGINT. What a server in a container wants is SIGTERM.
+    ///
+    /// [`Runtime`] itself has no signal policy and only keeps the list.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_runtime::{Runtime, signal};
+    ///
+    /// let runtime = Runtime::builder().shutdown_signals([signal::SIGTERM]).build()?;
+    /// # drop(runtime);
+    /// let refused = Runtime::builder().shutdown_signals([signal::SIGKILL]).build();
+    /// assert!(refused.is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown_signals(mut self, signums: impl IntoIterator<Item = i32>) -> Self {
+        self.config.shutdown_signals = signums.into_iter().collect();
+        self
+    }
+
     /// Debug mode: polls over a tenth of a second are reported. Default off.
     pub fn debug(mut self, debug: bool) -> Self {
         self.config.debug = debug;
@@ -246,6 +268,7 @@ impl Builder {
                 "max_blocking_threads: 0 threads could never run a job; give at least 1",
             ));
         }
+        crate::signal::check_all(&self.config.shutdown_signals)?;
         let default = if self.config.debug {
             SLOW_POLL_DEBUG
         } else {

@@ -26,16 +26,20 @@
 
 mod blocking;
 mod builder;
+mod callbacks;
 mod clock;
 mod current;
 mod driver;
+mod group;
 mod id;
 pub mod lowlevel;
 mod metrics;
 mod queue;
 mod rng;
+mod runner;
 mod runtime;
 mod scheduler;
+pub mod signal;
 mod spawn;
 pub mod task;
 pub mod testing;
@@ -44,17 +48,14 @@ mod time;
 mod wheel;
 
 pub use builder::Builder;
+pub use group::*;
 pub use metrics::{Metrics, WorkerMetrics};
+pub use runner::{RunError, Runner};
 pub use runtime::{EnterGuard, Handle, NotInRuntime, Runtime, ShutdownReport, run};
 pub use spawn::{all_tasks, create_task, current_task, yield_now};
 pub use task::{Task, TaskError, TaskRef};
 pub use threads::{ConcurrentFuture, WaitError, run_coroutine_threadsafe, to_thread};
 pub use time::*;
-
-/// Signals as something to wait for.
-pub mod signal {
-    pub use crate::driver::signals::ctrl_c;
-}
 
 /// What the models of `loom-tests` see of the rooms.
 #[doc(hidden)]

@@ -1,5 +1,11 @@
 //! The floor on which I/O crates build: ours stand on it, and any outsider may.
 
+use std::future::Future;
+use std::io;
+use std::panic::{Location, resume_unwind};
+
+use crate::blocking::JobError;
+
 pub use crate::driver::readiness::{Direction, ReadyEvent};
 pub use crate::driver::registration::{
     AsyncIo, Attempt, Interest, NoRuntime, Registration, RuntimeGone,
@@ -17,4 +23,46 @@ pub fn report_unhandled(what: &dyn std::fmt::Display) {
     let reporter = crate::current::with_shared(|shared| shared.reporter().clone());
     let error = crate::task::UnhandledError::other(what.to_string());
     reporter.unwrap_or_default().report(&error);
+}
+
+/// [`to_thread`](crate::to_thread) for those who report errors: what keeps the closure from running is one, and no panic.
+///
+/// # Errors
+///
+/// If no runtime is running on this thread or it has shut down, or if its pool has no thread and the system gives none.
+///
+/// # Panics
+///
+/// With the closure's own panic.
+///
+/// # Cancel safety
+///
+/// As [`to_thread`](crate::to_thread): a closure that has begun goes on, and what it returns is dropped.
+///
+/// # Examples
+///
+/// ```
+/// # loxley_runtime::run(async {
+/// let seven = loxley_runtime::lowlevel::run_blocking(|| 7).await?;
+/// assert_eq!(seven, 7);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[track_caller]
+pub fn run_blocking<F, T>(f: F) -> impl Future<Output = io::Result<T>> + Send
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let at = Location::caller();
+    async move {
+        let pool = crate::current::with_shared(|shared| shared.pool().clone());
+        let pool = pool.ok_or_else(|| io::Error::other(NoRuntime))?;
+        match pool.submit_at(f, at).await {
+            Ok(value) => Ok(value),
+            Err(JobError::Panicked(payload)) => resume_unwind(payload),
+            Err(JobError::ShutDown) => Err(io::Error::other(RuntimeGone)),
+            Err(JobError::NoThread(kind)) => Err(kind.into()),
+        }
+    }
 }

@@ -45,11 +45,11 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    create(future, Location::caller(), None)
+    create(future, Location::caller(), task::Builder::new())
 }
 
 #[track_caller]
-fn create<F>(future: F, at: &'static Location<'static>, name: Option<Arc<str>>) -> Task<F::Output>
+fn create<F>(future: F, at: &'static Location<'static>, options: task::Builder) -> Task<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -59,9 +59,10 @@ where
         panic!("{NO_RUNTIME}");
     };
     let (fresh, task) = task::make(future, at);
-    if name.is_some() || has_hook {
+    let fresh = fresh.with_context(options.context);
+    if options.name.is_some() || has_hook {
         if let Some(shared) = current::with_shared(Arc::clone) {
-            shared.launch_announced(fresh, name);
+            shared.launch_announced(fresh, options.name);
         }
     } else if let Some(refused) = current::with_shared(|shared| shared.launch(fresh)).flatten() {
         // Its drop is user code, so it comes after the thread's runtime is no longer borrowed.
@@ -81,6 +82,7 @@ where
     F::Output: Send + 'static,
 {
     let (fresh, task) = task::make(future, at);
+    let fresh = fresh.with_context(None);
     if shared.has_spawn_hook() {
         shared.launch_announced(fresh, None);
     } else if let Some(refused) = shared.launch(fresh) {
@@ -101,7 +103,7 @@ impl task::Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        create(future, Location::caller(), self.name)
+        create(future, Location::caller(), self)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::task::{Panic, Task, TaskError, TaskRef};
 /// Workers poll many tasks each, so nothing in a task may wait in the kernel or compute for long. This is the way out: the
 /// closure gets a thread of the runtime's pool, of which there are at most `max_blocking_threads` (512 by default). When all
 /// are busy it waits its turn, first come first served; the waiting line has no limit. Inside the closure the free functions
-/// of the runtime work, and blocking on them is allowed.
+/// of the runtime work, and blocking on them is allowed; it sees a copy of the task's context variables.
 ///
 /// Nothing happens before the future is polled.
 ///
@@ -68,6 +68,11 @@ where
             panic!(
                 "to_thread at {at} is awaited outside every runtime: await it in a task, or inside `run`"
             );
+        };
+        let context = ambient::inherit_context();
+        let f = move || match context {
+            Some(context) => context.run(f),
+            None => f(),
         };
         match pool.submit_at(f, at).await {
             Ok(value) => value,

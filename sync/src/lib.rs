@@ -31,6 +31,7 @@ pub mod ambient;
 pub use ambient::{
     CatchCancelled, Uncancellable, catch_cancelled, checkpoint, uncancellable, with_cleanup,
 };
+pub use ambient::{Context, ContextVar, copy_context};
 pub mod wait;
 
 mod barrier;

@@ -16,6 +16,7 @@
 //! | `linux.rs`, `portable.rs` | the alarm clock of the reactor: timerfd, or the wait's own limit |
 //! | `modeled.rs` | the same without an operating system, for models |
 //! | `signals.rs` | signal → socket pair → reactor |
+//! | `disposition.rs` | what a signal did before us, and the way back to it |
 //!
 //! **Access.** `Driver` is owned by whoever turns it (the scheduler keeps it behind a lock it only tries). `Shared` is
 //! reached by everybody: the slab by its own rules, `unparked` by the two edges below.
@@ -32,6 +33,7 @@ use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering};
 use loxley_sync::wait::WakeBatch;
 
+mod disposition;
 pub(crate) mod readiness;
 pub(crate) mod registration;
 pub(crate) mod signals;
@@ -113,6 +115,7 @@ struct Shared {
     remote: Remote,
     slab: Slab,
     unparked: AtomicBool,
+    signal_handlers: signals::Handlers,
 }
 
 impl Driver {
@@ -127,6 +130,7 @@ impl Driver {
             remote,
             slab: Slab::new(),
             unparked: AtomicBool::new(false),
+            signal_handlers: signals::Handlers::default(),
         });
         let handle = DriverHandle(shared.clone());
         Ok((Self { reactor, shared }, handle))

@@ -1,27 +1,241 @@
 //! Signals as something to wait for: signal → socket pair → reactor. The only file naming signal-hook.
 //!
-//! Called by whoever has to end in good order on Ctrl-C. The handler itself does
-//! nothing but write one byte; everything else happens where the listener is awaited. Signals that come faster than
-//! they are awaited are one: the kernel itself counts no further.
+//! Called by `signal.rs`, which is what users see, and by whoever has to end in good order on a signal. The handler
+//! itself writes one byte and nothing else; everything else happens where the listener is awaited. Signals that come
+//! faster than they are awaited are one: the kernel itself counts no further.
+//!
+//! **The way back.** signal-hook installs one handler per signal, chains the one it found, and leaves its own for ever.
+//! The table below therefore remembers the disposition that the first of our listeners found, and the last one to go
+//! puts it back, before it unregisters: a signal of that moment is heard by one of the two. What somebody else has
+//! installed meanwhile is left alone. When a signal is listened to again, signal-hook's handler is still registered with
+//! itself but not with the system: the table installs it as it was seen the first time.
+//!
+//! **Access.** `TABLE` is the one thing that runtimes share here, because dispositions belong to the process. Its lock
+//! is held across the calls that must not interleave; they never wait.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::process;
+use std::sync::{Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use loxley_sync::prim::Arc;
+use loxley_sync::prim::lock::Mutex;
 use signal_hook::SigId;
-use signal_hook::consts::{FORBIDDEN, SIGINT};
-use signal_hook::low_level::{pipe, unregister};
+use signal_hook::consts::FORBIDDEN;
+use signal_hook::low_level::{emulate_default_handler, pipe, raise, signal_name, unregister};
 
 use super::DriverHandle;
+use super::disposition::{self, Disposition};
 use super::readiness::Direction;
 use super::registration::{Attempt, Interest, NoRuntime, Registration};
+
+/// The numbers of the signals, as the system has them.
+pub(crate) use signal_hook::consts::signal as number;
+
+/// Every signal that was ever listened to.
+static TABLE: StdMutex<BTreeMap<i32, Entry>> = StdMutex::new(BTreeMap::new());
+
+/// What the table knows of one signal.
+struct Entry {
+    /// Hooks that live.
+    hooks: usize,
+    /// What the first of them found.
+    before: Disposition,
+    /// What signal-hook found when it first installed its handler; it calls that one for ever.
+    chained: Disposition,
+    /// signal-hook's handler.
+    ours: Disposition,
+}
+
+fn table() -> StdMutexGuard<'static, BTreeMap<i32, Entry>> {
+    // Nothing in here panics; a poisoned table would still be true.
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a signal cannot be listened to; inside the [`io::Error`] of the call that asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalError {
+    signum: i32,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Forbidden,
+    Unknown,
+    Replaced,
+}
+
+impl SignalError {
+    /// The number that was asked for.
+    #[must_use]
+    pub fn signum(&self) -> i32 {
+        self.signum
+    }
+
+    fn refusal(signum: i32, why: Why) -> io::Error {
+        let kind = match why {
+            Why::Forbidden | Why::Unknown => io::ErrorKind::InvalidInput,
+            Why::Replaced => io::ErrorKind::AlreadyExists,
+        };
+        io::Error::new(kind, Self { signum, why })
+    }
+}
+
+impl fmt::Display for SignalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signum, why } = *self;
+        let name = signal_name(signum).map_or(String::new(), |name| format!(" ({name})"));
+        match why {
+            Why::Forbidden => write!(
+                f,
+                "signal {signum}{name} cannot be caught by a program; listen to another one, such as SIGTERM"
+            ),
+            Why::Unknown => write!(
+                f,
+                "there is no signal {signum} on this system; use a constant of `loxley::signal`, such as SIGTERM"
+            ),
+            Why::Replaced => write!(
+                f,
+                "the program's own handler of signal {signum}{name} was changed between two listeners, and the new one \
+                 could not be called beside them; install it before the first listener, or keep one listener alive"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SignalError {}
+
+/// Refuses numbers that no listener can be made for.
+///
+/// # Errors
+///
+/// A [`SignalError`] that names the number.
+pub(crate) fn check(signum: i32) -> io::Result<()> {
+    if FORBIDDEN.contains(&signum) {
+        return Err(SignalError::refusal(signum, Why::Forbidden));
+    }
+    match Disposition::of(signum) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(SignalError::refusal(signum, Why::Unknown)),
+    }
+}
+
+/// Ends this process by signal `signum`, as if nobody had ever handled it: whoever waits for the process sees that it
+/// was killed by that signal.
+///
+/// No destructor runs and nothing is flushed. A signal whose default is not to end a program ends it all the same, with
+/// the status 128 + `signum` that a shell would show for it.
+///
+/// # Examples
+///
+/// ```no_run
+/// use loxley_runtime::signal;
+///
+/// // A shell that runs this program now sees that it was interrupted.
+/// signal::die_by(signal::SIGINT);
+/// ```
+pub fn die_by(signum: i32) -> ! {
+    // Returns for a signal that it does not know (real-time ones) or whose default is not to end the program.
+    let _ = emulate_default_handler(signum);
+    if Disposition::default_action().install(signum).is_ok() {
+        disposition::unblock(signum);
+        let _ = raise(signum);
+    }
+    process::exit(128_i32.saturating_add(signum))
+}
+
+/// Whether signal `signum` does what it does by default: nobody handles or ignores it.
+pub(crate) fn is_default(signum: i32) -> bool {
+    Disposition::of(signum).is_ok_and(|now| now.calls_the_same(&Disposition::default_action()))
+}
+
+/// Whether more than one listener of ours hears signal `signum`, or the program has taken it for good.
+pub(crate) fn is_shared(signum: i32) -> bool {
+    table()
+        .get(&signum)
+        .is_some_and(|entry| entry.hooks > 1 || entry.before.calls_the_same(&entry.ours))
+}
+
+/// One listener's registration with the handler of one signal. Dropped, the last one puts the old disposition back.
+#[derive(Debug)]
+struct Hook {
+    signum: i32,
+    id: SigId,
+}
+
+impl Hook {
+    /// Each arrival of `signum` writes a byte into `outbox` from now on.
+    fn new(signum: i32, outbox: UnixStream) -> io::Result<Self> {
+        check(signum)?;
+        let mut table = table();
+        let now = Disposition::of(signum)?;
+        let Some(entry) = table.get_mut(&signum) else {
+            let id = pipe::register(signum, outbox)?;
+            let ours = Disposition::of(signum)?;
+            let entry = Entry {
+                hooks: 1,
+                before: now,
+                chained: now,
+                ours,
+            };
+            table.insert(signum, entry);
+            return Ok(Self { signum, id });
+        };
+        if entry.hooks == 0
+            && !now.calls_the_same(&entry.ours)
+            && !now.calls_the_same(&entry.chained)
+        {
+            return Err(SignalError::refusal(signum, Why::Replaced));
+        }
+        let id = pipe::register(signum, outbox)?;
+        if entry.hooks == 0 {
+            match entry.ours.install(signum) {
+                Ok(before) => entry.before = before,
+                Err(error) => {
+                    unregister(id);
+                    return Err(error);
+                }
+            }
+        }
+        entry.hooks += 1;
+        Ok(Self { signum, id })
+    }
+
+    /// Never brings the old disposition back: this signal is the program's own from now on.
+    fn keep(&self) {
+        if let Some(entry) = table().get_mut(&self.signum) {
+            entry.before = entry.ours;
+        }
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        let mut table = table();
+        if let Some(entry) = table.get_mut(&self.signum) {
+            entry.hooks -= 1;
+            let stands =
+                Disposition::of(self.signum).is_ok_and(|now| now.calls_the_same(&entry.ours));
+            if entry.hooks == 0 && stands {
+                // It was in force before, so it can be again.
+                let _ = entry.before.install(self.signum);
+            }
+        }
+        unregister(self.id);
+    }
+}
 
 /// Waits for Ctrl-C (SIGINT) once.
 ///
 /// The first poll installs a handler, so SIGINT no longer ends the process, not even after the future is dropped:
-/// from then on whoever waits decides. A SIGINT from before the first poll is not seen.
+/// from then on whoever waits decides. A SIGINT from before the first poll is not seen. Use [`stream`](crate::signal::stream)
+/// for a listener that leaves things as it found them.
 ///
 /// # Errors
 ///
@@ -43,7 +257,11 @@ use super::registration::{Attempt, Interest, NoRuntime, Registration};
 ///
 /// **Differs from asyncio**: no `KeyboardInterrupt` is raised anywhere; whoever awaits this decides.
 pub async fn ctrl_c() -> io::Result<()> {
-    listen(SIGINT)?.recv().await
+    let listener = listen(number::SIGINT)?;
+    if let Some(hook) = &*listener.arrivals.hook.lock() {
+        hook.keep();
+    }
+    listener.recv().await
 }
 
 /// Listens for signal `signum` in the runtime that this code runs in.
@@ -64,31 +282,48 @@ pub(crate) fn listen(signum: i32) -> io::Result<SignalListener> {
 ///
 /// As [`listen`].
 pub(crate) fn listen_with(driver: DriverHandle, signum: i32) -> io::Result<SignalListener> {
-    if FORBIDDEN.contains(&signum) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("signal {signum} cannot be caught; wait for another one"),
-        ));
-    }
+    // Before anything is opened: a wrong number is the caller's mistake, whatever the limits are.
+    check(signum)?;
     let (inbox, outbox) = UnixStream::pair()?;
     inbox.set_nonblocking(true)?;
     let registration = Registration::with_driver(driver, inbox.as_fd(), Interest::Read)?;
-    let id = pipe::register(signum, outbox)?;
+    let hook = Hook::new(signum, outbox)?;
     Ok(SignalListener {
         registration,
-        inbox,
-        id,
+        arrivals: Arc::new(Arrivals {
+            hook: Mutex::new(Some(hook)),
+            inbox,
+        }),
         signum,
     })
 }
 
-/// The arrivals of one signal. Each listener sees each signal; dropping it leaves the handler installed.
+/// The arrivals of one signal. Each listener sees each signal; dropping the last one of a signal brings back what the
+/// signal did before.
 pub(crate) struct SignalListener {
     // Dropped before the descriptor it stands for.
     registration: Registration,
-    inbox: UnixStream,
-    id: SigId,
+    arrivals: Arc<Arrivals>,
     signum: i32,
+}
+
+/// What a listener shares with whoever may end it.
+pub(crate) struct Arrivals {
+    // Gone before the inbox is closed: the handler would write to nobody, and raise SIGPIPE.
+    hook: Mutex<Option<Hook>>,
+    inbox: UnixStream,
+}
+
+impl Arrivals {
+    /// Hears no further signal; the old disposition stands again when this returns. Whether there was something to end.
+    pub(crate) fn end(&self) -> bool {
+        let hook = self.hook.lock().take();
+        hook.is_some()
+    }
+
+    fn is_ended(&self) -> bool {
+        self.hook.lock().is_none()
+    }
 }
 
 impl SignalListener {
@@ -104,7 +339,22 @@ impl SignalListener {
     #[track_caller]
     pub(crate) fn recv(&self) -> impl Future<Output = io::Result<()>> {
         self.registration
-            .async_attempt(Direction::Read, || drain(&self.inbox))
+            .async_attempt(Direction::Read, || drain(&self.arrivals.inbox))
+    }
+
+    /// [`recv`](Self::recv) as a poll function; the last caller is woken.
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration
+            .poll_attempt(cx, Direction::Read, || drain(&self.arrivals.inbox))
+    }
+
+    pub(crate) fn signum(&self) -> i32 {
+        self.signum
+    }
+
+    /// Whether somebody ended it: what has come before that is not to be acted on any more.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.arrivals.is_ended()
     }
 }
 
@@ -114,7 +364,7 @@ fn drain(mut inbox: &UnixStream) -> io::Result<Attempt<()>> {
     let mut came = false;
     loop {
         match inbox.read(&mut bytes) {
-            // The handler owns the other end for as long as the listener lives.
+            // The other end is the hook's, and it has been ended.
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(n) if n < bytes.len() => return Ok(Attempt::Drained(())),
             Ok(_) => came = true,
@@ -128,7 +378,7 @@ fn drain(mut inbox: &UnixStream) -> io::Result<Attempt<()>> {
 
 impl Drop for SignalListener {
     fn drop(&mut self) {
-        unregister(self.id);
+        self.arrivals.end();
     }
 }
 
@@ -139,3 +389,40 @@ impl fmt::Debug for SignalListener {
             .finish_non_exhaustive()
     }
 }
+
+/// The handlers that one runtime has been given, at most one per signal. A listener that was dropped has ended; its place
+/// here says nothing then.
+#[derive(Default)]
+pub(crate) struct Handlers(Mutex<BTreeMap<i32, Arc<Arrivals>>>);
+
+impl DriverHandle {
+    /// Listens for `signum` in place of what was listened with here before; without a gap in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`].
+    pub(crate) fn replace_signal_handler(&self, signum: i32) -> io::Result<SignalListener> {
+        let listener = listen_with(self.clone(), signum)?;
+        let arrivals = listener.arrivals.clone();
+        let before = self.0.signal_handlers.0.lock().insert(signum, arrivals);
+        if let Some(before) = before {
+            before.end();
+        }
+        Ok(listener)
+    }
+
+    /// Ends what listens for `signum` here; whether something did.
+    pub(crate) fn remove_signal_handler(&self, signum: i32) -> bool {
+        let arrivals = self.0.signal_handlers.0.lock().remove(&signum);
+        arrivals.is_some_and(|arrivals| arrivals.end())
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.lock().keys()).finish()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::clock::real_now;
 use crate::current;
 use crate::driver::{Driver, Wait};
-use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError, Turn};
+use crate::task::{Host, Main, Place, Reporter, Schedule, Scheduled, Slot, Steps, TaskError, Turn};
 use loxley_sync::wait::WakeBatch;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -53,6 +53,10 @@ impl Host for InQueue {
 
     fn main_leaves(&self, place: Place) {
         self.0.leave_foreign(place);
+    }
+
+    fn main_after_end(&self, steps: Steps) {
+        self.0.after_end(steps);
     }
 
     fn main_reporter(&self) -> Reporter {

@@ -4,7 +4,7 @@ use super::fifo;
 use super::monitor;
 use super::shared::Shared;
 use crate::current;
-use crate::task::{Host, Main, Place, Reporter, Scheduled, Slot, TaskError};
+use crate::task::{Host, Main, Place, Reporter, Schedule, Scheduled, Slot, Steps, TaskError};
 use loxley_sync::prim::atomic::Ordering;
 use loxley_sync::prim::thread::{self, Thread};
 use loxley_sync::wait::WakeBatch;
@@ -61,6 +61,10 @@ impl Host for Beside {
 
     fn main_leaves(&self, place: Place) {
         self.shared.leave_foreign(place);
+    }
+
+    fn main_after_end(&self, steps: Steps) {
+        self.shared.after_end(steps);
     }
 
     fn main_reporter(&self) -> Reporter {

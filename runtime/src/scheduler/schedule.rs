@@ -12,7 +12,7 @@ use super::core::Core;
 use super::shared::Shared;
 use crate::current;
 use crate::task::{
-    Fresh, Place, Reporter, Schedule, Scheduled, TaskId, TaskRef, drop_quietly, refuse,
+    self, Fresh, Place, Reporter, Schedule, Scheduled, Steps, TaskId, TaskRef, drop_quietly, refuse,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -39,6 +39,17 @@ impl Schedule for Shared {
     #[inline]
     fn end_hook(&self) -> Option<&(dyn Fn(&TaskRef) + Send + Sync)> {
         self.config.on_task_terminate.as_deref()
+    }
+
+    fn after_end(self: &Arc<Self>, steps: Steps) {
+        let at = steps.registered_at();
+        let (fresh, task) = task::make(steps, at);
+        if self.has_spawn_hook() {
+            self.launch_announced(fresh, None);
+        } else if let Some(refused) = self.launch(fresh) {
+            refuse(refused);
+        }
+        drop(task);
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) slow_poll: Duration,
     pub(crate) debug: bool,
     pub(crate) start_paused: bool,
+    /// What `run` takes like SIGINT; the scheduler itself never looks at it.
+    pub(crate) shutdown_signals: Vec<i32>,
     pub(crate) reporter: Reporter,
     pub(crate) on_thread_start: Option<Hook>,
     pub(crate) on_thread_stop: Option<Hook>,
@@ -82,7 +84,7 @@ pub(super) struct Foreign {
 
 /// One runtime.
 pub(crate) struct Shared {
-    pub(super) config: Config,
+    pub(crate) config: Config,
     pub(super) remotes: Box<[CachePadded<Remote>]>,
     pub(super) injector: Injector<Scheduled>,
     pub(super) idle: Idle,

@@ -7,15 +7,16 @@
     reason = "the task cell: one allocation shared by owners of different parts"
 )]
 
+use super::callbacks::Callbacks;
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
-use loxley_sync::CancelledError;
 use loxley_sync::ambient::scope::{Planted, Tree};
 use loxley_sync::ambient::{WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
 use loxley_sync::prim::cell::{Tracked, UnsafeCell};
 use loxley_sync::prim::lock::Mutex;
+use loxley_sync::{CancelledError, Context};
 use std::future::Future;
 use std::panic::Location;
 use std::ptr;
@@ -70,6 +71,10 @@ pub(crate) struct Header {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Mutex<Option<Arc<str>>>,
+    /// The context variables, until the task ends. Once there, it is never another one.
+    pub(crate) context: Mutex<Option<Context>>,
+    /// Who wants to hear of the end; see `callbacks.rs`.
+    pub(crate) callbacks: Mutex<Callbacks>,
     /// Its cancel scopes and the requests it was given.
     pub(crate) tree: Tree,
     /// The request that ended it.
@@ -143,6 +148,19 @@ impl Header {
             // SAFETY: only `set_wait_reason` writes it: null, or a `&'static Location`.
             at: unsafe { at.as_ref() },
         }
+    }
+
+    /// The context to poll in: none as long as no variable was ever set.
+    #[inline]
+    pub(crate) fn context(&self) -> Option<Context> {
+        self.cold_if_any()?.context.lock().clone()
+    }
+
+    /// Gives a task without a context one.
+    pub(crate) fn set_context(&self, context: Context) {
+        let mut slot = self.cold().context.lock();
+        debug_assert!(slot.is_none(), "a task keeps its context");
+        *slot = Some(context);
     }
 
     /// The rarely used part, made on first use.

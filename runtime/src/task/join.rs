@@ -35,7 +35,7 @@ where
     S: Schedule,
 {
     let (fresh, handle) = make(future, at);
-    (fresh.launch(scheduler, id), handle)
+    (fresh.with_context(None).launch(scheduler, id), handle)
 }
 
 /// Makes a task for a future that may be polled anywhere. It must be launched before the handle is used.
@@ -323,8 +323,32 @@ impl<T> Task<T> {
         unsafe { output.assume_init() }.map_err(|failure| self.error(failure))
     }
 
+    /// Whether the task has ended; if not, `cx` is woken when it does. Unlike an await it takes nothing, spends no budget
+    /// and passes no request on: for those who watch many tasks at once.
+    pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let state = &self.header().state;
+        let seen = state.load();
+        if seen.is_complete() || (seen.has_join_waker() && !state.clear_join()) {
+            return Poll::Ready(());
+        }
+        // SAFETY: *join waker* is clear and only this handle sets it, so the slot is ours.
+        let old = unsafe {
+            self.header().with_joiner(|slot| match slot {
+                Some(waker) if waker.will_wake(cx.waker()) => None,
+                _ => slot.replace(cx.waker().clone()),
+            })
+        };
+        let complete = !state.set_join();
+        drop(old);
+        if complete {
+            return Poll::Ready(());
+        }
+        ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
+        Poll::Pending
+    }
+
     /// The result of a task that is known to be finished.
-    pub(super) fn into_result(self) -> Result<T, TaskError> {
+    pub(crate) fn into_result(self) -> Result<T, TaskError> {
         assert!(self.is_finished(), "only a finished task has a result");
         self.take()
     }
@@ -399,25 +423,8 @@ impl<T> Task<T> {
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
-        let state = &self.header().state;
-        let seen = state.load();
-        if seen.is_complete() || (seen.has_join_waker() && !state.clear_join()) {
-            return Poll::Ready(self.take());
-        }
-        // SAFETY: *join waker* is clear and only this handle sets it, so the slot is ours.
-        let old = unsafe {
-            self.header().with_joiner(|slot| match slot {
-                Some(waker) if waker.will_wake(cx.waker()) => None,
-                _ => slot.replace(cx.waker().clone()),
-            })
-        };
-        let complete = !state.set_join();
-        drop(old);
-        if complete {
-            return Poll::Ready(self.take());
-        }
-        ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
-        Poll::Pending
+        std::task::ready!(self.poll_finished(cx));
+        Poll::Ready(self.take())
     }
 }
 

@@ -11,7 +11,7 @@ use super::join::{self, TaskError, TaskRef};
 use super::raw::{Scheduled, Turn};
 use super::slot::Slot;
 use super::unhandled::Reporter;
-use super::{Place, Schedule, TaskId};
+use super::{Place, Schedule, Steps, TaskId};
 use loxley_sync::prim::thread::{self, ThreadId};
 use std::fmt;
 use std::future::Future;
@@ -25,6 +25,8 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn main_ready(&self, slot: &Slot, task: Scheduled);
     /// The main task leaves the registry.
     fn main_leaves(&self, place: Place);
+    /// Runs the main task's done callbacks.
+    fn main_after_end(&self, steps: Steps);
     /// Whom to tell about failures nobody awaits.
     fn main_reporter(&self) -> Reporter;
 }
@@ -62,7 +64,7 @@ impl<H: Host> Main<H> {
         // here; `bomb` sees to it that the task is complete before `F`'s lifetime can end; the handle stays in this
         // function.
         let (fresh, handle) = unsafe { join::make_unchecked(future, at) };
-        let task = fresh.launch(&main, id);
+        let task = fresh.with_context(None).launch(&main, id);
         let task_ref = handle.as_ref();
         match admit(task) {
             Ok(task) => {
@@ -108,6 +110,10 @@ impl<H: Host> Schedule for Main<H> {
 
     fn reporter(&self) -> Reporter {
         self.host.main_reporter()
+    }
+
+    fn after_end(self: &Arc<Self>, steps: Steps) {
+        self.host.main_after_end(steps);
     }
 }
 

@@ -10,6 +10,7 @@
 //! The runtime's reference keeps a cell alive until T9. The cell keeps a plain pointer to its scheduler: it is followed only
 //! by whoever holds the task's right to poll or *running*, and a scheduler does not go before its tasks are complete.
 
+mod callbacks;
 mod cancel;
 mod cell;
 mod join;
@@ -25,6 +26,8 @@ mod unhandled;
 mod waker;
 
 pub use crate::id::TaskId;
+pub(crate) use callbacks::register;
+pub use callbacks::{CallbackId, Steps};
 pub use cell::Place;
 pub(crate) use join::make;
 pub use join::{Panic, Task, TaskError, TaskRef};
@@ -37,6 +40,7 @@ pub(crate) use slot::Slot;
 pub use unhandled::{Reporter, UnhandledError};
 
 use join::{Failure, panic_message};
+use loxley_sync::Context;
 use std::sync::Arc;
 
 /// A task to be, with more to say than its future.
@@ -54,6 +58,7 @@ use std::sync::Arc;
 #[must_use = "nothing runs before `create_task`"]
 pub struct Builder {
     pub(crate) name: Option<Arc<str>>,
+    pub(crate) context: Option<Context>,
 }
 
 impl Builder {
@@ -65,6 +70,29 @@ impl Builder {
     /// Names the task. Default: `Task-` and its number.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Runs the task in `context` itself: what it sets there is seen by everybody who has it. Default: a copy of the
+    /// context in which the task is made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_runtime::task;
+    /// use loxley_sync::{Context, context_var};
+    ///
+    /// context_var! { static USER: String }
+    ///
+    /// # loxley_runtime::run(async {
+    /// let context = Context::new();
+    /// let login = async { drop(USER.set("alice".to_owned())) };
+    /// task::Builder::new().context(context.clone()).create_task(login).await.unwrap();
+    /// assert_eq!(USER.get_in(&context).as_deref(), Some("alice"));
+    /// # });
+    /// ```
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = Some(context);
         self
     }
 }
@@ -87,6 +115,11 @@ pub trait Schedule: Send + Sync + 'static {
     fn end_hook(&self) -> Option<&(dyn Fn(&TaskRef) + Send + Sync)> {
         None
     }
+
+    /// Runs the done callbacks of a task that has just ended, as a task of their own. Default: right here.
+    fn after_end(self: &Arc<Self>, steps: Steps) {
+        drop(steps);
+    }
 }
 
 /// Ends a fresh task that no registry would take: its future is dropped on this thread, its outcome is *cancelled*.
@@ -106,7 +139,7 @@ pub mod model {
     pub use super::raw::{Scheduled, Turn};
     pub use super::registry::{Registry, Roster};
     pub use super::slot::Slot;
-    pub use super::state::{Complete, DropJoin, EndPoll, Request, StartPoll, State, Wake};
+    pub use super::state::{Complete, DropJoin, EndPoll, Request, StartPoll, State, Wake, Watch};
     pub use super::unhandled::{Reporter, UnhandledError};
     pub use super::{Schedule, TaskId, refuse};
     pub use crate::id::TaskIds;

@@ -11,6 +11,8 @@ use super::run;
 use super::state::Wake;
 use super::unhandled::{Reporter, UnhandledError};
 use super::{Schedule, TaskId, TaskRef, nesting};
+use loxley_sync::Context;
+use loxley_sync::ambient::inherit_context;
 use loxley_sync::prim::cell::UnsafeCell;
 use std::alloc::Layout;
 use std::fmt;
@@ -122,6 +124,16 @@ pub(crate) struct Fresh<S> {
 }
 
 impl<S: Schedule> Fresh<S> {
+    /// The task's context variables: those of `context`, or a copy of what its maker sees.
+    #[inline]
+    pub(crate) fn with_context(self, context: Option<Context>) -> Self {
+        if let Some(context) = context.or_else(inherit_context) {
+            // SAFETY: the cell was made and nothing frees it before it is launched.
+            unsafe { self.header.as_ref() }.set_context(context);
+        }
+        self
+    }
+
     /// Gives the task its scheduler and its number; from here on it may run.
     #[inline]
     pub(crate) fn launch(mut self, scheduler: &Arc<S>, id: TaskId) -> Scheduled {

@@ -11,7 +11,7 @@ use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::unhandled::{Cause, Reporter, UnhandledError};
-use super::{Failure, Panic, Schedule, TaskRef, panic_message, waker};
+use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
 use loxley_sync::ambient;
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
@@ -21,6 +21,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 loxley_sync::prim::thread::thread_local! {
@@ -46,13 +47,20 @@ pub(super) fn current_reporter() -> Option<Reporter> {
 
 /// The ambient of one poll: the current task and a fresh record for the leaves; dropped, the outer ones are back.
 struct Entered {
+    inner: NonNull<Header>,
     task: Option<NonNull<Header>>,
+    /// The context variables of whoever polls.
+    context: Option<loxley_sync::Context>,
     outer: Option<ambient::Outer>,
 }
 
 impl Entered {
     fn new(header: NonNull<Header>, marked: bool) -> Self {
+        // SAFETY: *running* is the caller's, which keeps the task alive.
+        let context = unsafe { header.as_ref() }.context();
         Self {
+            inner: header,
+            context: ambient::swap_context(context),
             task: CURRENT.with(|current| current.replace(Some(header))),
             // SAFETY: the task is kept alive by *running*, which is given up after `leave`.
             outer: Some(unsafe { ambient::enter_task(header, marked) }),
@@ -68,7 +76,22 @@ impl Entered {
             return ambient::WaitReason::NONE;
         };
         CURRENT.with(|current| current.set(self.task));
+        if let Some(context) = ambient::swap_context(self.context.take()) {
+            self.keep_context(context);
+        }
         ambient::leave(outer)
+    }
+}
+
+impl Entered {
+    /// What the poll ran in: the task's context already, or its first, made by the poll.
+    #[cold]
+    fn keep_context(&self, context: loxley_sync::Context) {
+        // SAFETY: *running* is given up only after the ambient was left.
+        let header = unsafe { self.inner.as_ref() };
+        if header.context().is_none() {
+            header.set_context(context);
+        }
     }
 }
 
@@ -253,6 +276,13 @@ unsafe fn finish<F: Future, S: Schedule>(
         // SAFETY: *running* is ours until T9.
         unsafe { *stage = Stage::Done(outcome) }
     });
+    if let Some(cold) = cell.header.cold_if_any() {
+        // A `TaskRef` may live long; what the variables hold goes with the task.
+        let context = cold.context.lock().take();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
+            drop_quietly(payload);
+        }
+    }
     if let Some(hook) = scheduler.end_hook() {
         // SAFETY: the task is alive until T9.
         let task = unsafe { TaskRef::retained(header) };
@@ -263,6 +293,7 @@ unsafe fn finish<F: Future, S: Schedule>(
     // Last use of the scheduler but for reports: after T9 the runtime may go.
     scheduler.leave(cell.header.place);
     let mut output_dropped = false;
+    let mut watched = None;
     loop {
         match cell.header.state.complete(output_dropped) {
             Complete::DropOutput => {
@@ -276,7 +307,15 @@ unsafe fn finish<F: Future, S: Schedule>(
                     unsafe { report::<S>(header, cause) };
                 }
             }
+            Complete::Watched => {
+                cell.header.state.unwatch();
+                // SAFETY: the task is alive until T9.
+                let task = unsafe { TaskRef::retained(header) };
+                watched = Some((Arc::clone(&scheduler), task));
+            }
             Complete::WakeJoiner => {
+                // Before the joiner, so that it finds their work done wherever one thread runs both.
+                run_callbacks(watched.take());
                 // SAFETY: T9 with *join waker* made the slot ours.
                 let waker = unsafe { cell.header.with_joiner(Option::take) };
                 if let Some(waker) = waker {
@@ -286,12 +325,25 @@ unsafe fn finish<F: Future, S: Schedule>(
                 unsafe { raw::release(header) };
                 return Turn::Done;
             }
-            Complete::Done => return Turn::Done,
+            Complete::Done => {
+                run_callbacks(watched.take());
+                return Turn::Done;
+            }
             Complete::Free => {
                 // SAFETY: T9 said that the last reference is gone.
                 unsafe { raw::free(header) };
                 return Turn::Done;
             }
+        }
+    }
+}
+
+/// The duty of `Watched`, after T9.
+fn run_callbacks<S: Schedule>(watched: Option<(Arc<S>, TaskRef)>) {
+    if let Some((scheduler, task)) = watched {
+        let reporter = scheduler.reporter();
+        if let Some(steps) = callbacks::close(task, reporter) {
+            scheduler.after_end(steps);
         }
     }
 }

@@ -31,11 +31,13 @@
 //! | T6 | `end_poll` | running → idle | `Rest` |
 //! | T7 | `end_poll` | running+scheduled → scheduled | `Requeue` |
 //! | T8 | `requested` | running, request bit seen after a poll: stays running | `bool` |
-//! | T9 | `complete` | running → complete, −1 reference unless a joiner must be woken | `WakeJoiner`, `Done`, `Free`, `DropOutput` |
+//! | T9 | `complete` | running → complete, −1 reference unless a joiner must be woken | `WakeJoiner`, `Done`, `Free`, `DropOutput`, `Watched` |
 //! | T10 | `request` | + request bit; idle → scheduled | `Enqueue`, `Nothing`, `TooLate` |
 //! | T11 | `set_join`, `clear_join`, `drop_join` | join bits only | see each |
 //! | T13 | `take_request`, `keep_request` | − request bit, or + again while a scope has yet to act; holder of *running* only | `bool` |
 //! | T12 | `release` | −1 reference | `Nothing`, `Free` |
+//! | T14 | `watch` | + watched bit | `Noted`, `TooLate` |
+//! | T15 | `unwatch` | running: − watched bit, right before T9 | – |
 //!
 //! # References
 //!
@@ -81,8 +83,17 @@ const JOIN_WAKER: usize = 1 << 5;
 /// The runtime shuts down: the next request delivered ends the task whatever scopes it is in. Set by T10, never cleared.
 const STOP: usize = 1 << 6;
 
+/// Done callbacks may have been registered. Set by T14 after one was; cleared by T15, when the completing worker has taken
+/// what it needs to run them. After *complete* it means nothing.
+const WATCHED: usize = 1 << 7;
+
 const REF_SHIFT: u32 = 8;
 const REF: usize = 1 << REF_SHIFT;
+const FLAGS: usize = RUNNING | SCHEDULED | COMPLETE | REQUEST | JOIN | JOIN_WAKER | STOP | WATCHED;
+const _: () = assert!(
+    FLAGS == REF - 1,
+    "every flag has a bit of its own, below the count"
+);
 const LIFECYCLE: usize = RUNNING | SCHEDULED | COMPLETE;
 
 /// The word.
@@ -144,10 +155,22 @@ pub enum Complete {
     WakeJoiner,
     /// Nobody will read the output: drop it, then call `complete` again.
     DropOutput,
+    /// Somebody wants to hear of the end: get ready to tell, `unwatch`, then call `complete` again.
+    Watched,
     /// Others still hold references; touch the task no more.
     Done,
     /// The last reference is gone: free the cell.
     Free,
+}
+
+/// What became of a registration.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// T9 will see it.
+    Noted,
+    /// The task is complete: whoever registered sees to it.
+    TooLate,
 }
 
 /// What a handle that goes away does.
@@ -293,6 +316,9 @@ impl State {
                 "T9 complete from {:?}",
                 Snapshot(seen)
             );
+            if seen & WATCHED != 0 {
+                return Complete::Watched;
+            }
             if seen & JOIN == 0 && !output_dropped {
                 return Complete::DropOutput;
             }
@@ -313,6 +339,24 @@ impl State {
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// T14: a done callback was registered.
+    pub fn watch(&self) -> Watch {
+        // ordering: release publishes the registration to T9; acquire pairs with T9 for the answer *too late*.
+        let before = Snapshot(self.0.fetch_or(WATCHED, Ordering::AcqRel));
+        if before.is_complete() {
+            Watch::TooLate
+        } else {
+            Watch::Noted
+        }
+    }
+
+    /// T15: the completing worker will look for callbacks after T9. One registered from now on sets the bit again.
+    pub fn unwatch(&self) {
+        // ordering: acquire sees the registrations of T14; release keeps the chain.
+        let before = Snapshot(self.0.fetch_and(!WATCHED, Ordering::AcqRel));
+        debug_assert!(before.is_running(), "T15 unwatch of {before:?}");
     }
 
     /// T11: the handle has stored a waker and hands it over. False: the task is complete, the waker stays the handle's.
@@ -425,6 +469,7 @@ impl fmt::Debug for Snapshot {
             (REQUEST, "request"),
             (JOIN, "join"),
             (JOIN_WAKER, "join_waker"),
+            (WATCHED, "watched"),
         ];
         let mut set: Vec<&str> = names
             .iter()

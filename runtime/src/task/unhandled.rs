@@ -23,6 +23,8 @@ pub(crate) enum Cause {
     Panic(String),
     /// A task's future or output panicked when it was dropped.
     DropPanic(String),
+    /// A done callback of a task panicked.
+    Callback(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -52,7 +54,10 @@ impl UnhandledError {
     #[must_use]
     pub fn message(&self) -> &str {
         match &self.cause {
-            Cause::Panic(text) | Cause::DropPanic(text) | Cause::Other(text) => text,
+            Cause::Panic(text)
+            | Cause::DropPanic(text)
+            | Cause::Callback(text)
+            | Cause::Other(text) => text,
         }
     }
 }
@@ -65,6 +70,9 @@ impl fmt::Display for UnhandledError {
         match &self.cause {
             Cause::Panic(text) => write!(f, "panicked and nobody awaits it: {text}"),
             Cause::DropPanic(text) => write!(f, "panicked while its value was dropped: {text}"),
+            Cause::Callback(text) => {
+                write!(f, "has ended, and a done callback of it panicked: {text}")
+            }
             Cause::Other(text) => f.write_str(text),
         }
     }

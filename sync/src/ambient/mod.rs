@@ -8,16 +8,18 @@
 
 mod budget;
 mod catch;
+mod context;
 mod reason;
 #[doc(hidden)]
 pub mod scope;
 mod tree;
 
-pub use budget::{
-    POLL_BUDGET, attempt, has_budget_remaining, poll_budget, poll_budgeted, unconstrained,
-};
+pub use budget::{POLL_BUDGET, has_budget_remaining, poll_budget, poll_budgeted, unconstrained};
 pub use catch::{
     CatchCancelled, Uncancellable, catch_cancelled, checkpoint, uncancellable, with_cleanup,
+};
+pub use context::{
+    Context, ContextVar, Token, copy_context, inherit_context, run_in, swap_context,
 };
 pub use reason::{WaitKind, WaitReason, wait_reason};
 

@@ -1,0 +1,405 @@
+//! Everything a child can be given before it starts: the builder that users see.
+//!
+//! Nothing here makes a process; `start.rs` does. Mistakes that need no system to be seen are kept until
+//! [`spawn`](Command::spawn) can report them all in the same way.
+
+use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use crate::error::SpawnError;
+use crate::process::Process;
+use crate::reap::Means;
+use crate::start::start;
+use crate::stdio::{Stdio, Streams};
+use crate::sys::Setup;
+
+/// The bits that a file's rights have, and a mask of them may take away.
+const UMASK_MAX: u32 = 0o777;
+
+/// A program with arguments, to be started as a child: see [`Command`] for what else it can be given.
+///
+/// A program without `/` in it is looked for in the directories of `PATH`. No shell is involved: arguments reach the child
+/// byte by byte.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_process::{Stdio, create_subprocess_exec};
+///
+/// # loxley_runtime::run(async {
+/// let mut child = create_subprocess_exec("printf", ["%s %s", "a b", "$HOME"])
+///     .stdout(Stdio::piped())
+///     .spawn()
+///     .await?;
+/// assert_eq!(child.communicate(None).await?.stdout, b"a b $HOME");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// **Differs from asyncio**: gives a builder, and the child starts with [`spawn`](Command::spawn).
+pub fn create_subprocess_exec<I>(program: impl AsRef<OsStr>, args: I) -> Command
+where
+    I: IntoIterator,
+    I::Item: AsRef<OsStr>,
+{
+    Command::new(program.as_ref()).args(args)
+}
+
+/// A line for `/bin/sh`, to be run as a child: see [`Command`] for what else it can be given.
+///
+/// What stands in the line is a program in the shell's language. Never put text of others into it; pass that with
+/// [`create_subprocess_exec`], or as an argument, which the shell then sees as `$1`.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_process::{Stdio, create_subprocess_shell};
+///
+/// # loxley_runtime::run(async {
+/// let mut child = create_subprocess_shell("printf 'b\na\n' | sort")
+///     .stdout(Stdio::piped())
+///     .spawn()
+///     .await?;
+/// assert_eq!(child.communicate(None).await?.stdout, b"a\nb\n");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// **Differs from asyncio**: gives a builder, and the child starts with [`spawn`](Command::spawn).
+pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
+    // The second `sh` is what the shell calls itself, so that further arguments begin at `$1`.
+    let words = [OsStr::new("-c"), line.as_ref(), OsStr::new("sh")];
+    Command::new(OsStr::new("/bin/sh")).args(words)
+}
+
+/// A child to be: made by [`create_subprocess_exec`] or [`create_subprocess_shell`], given whatever else it should have,
+/// and started with [`spawn`](Self::spawn).
+///
+/// Unless said otherwise it shares this program's standard streams, environment, directory, user and process group, but none
+/// of its other descriptors, and it starts with no signal blocked and SIGPIPE at its default.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_process::{Stdio, create_subprocess_exec};
+///
+/// # loxley_runtime::run(async {
+/// let mut child = create_subprocess_exec("sh", ["-c", "echo $GREETING; pwd"])
+///     .env("GREETING", "hello")
+///     .cwd("/")
+///     .stdin(Stdio::null())
+///     .stdout(Stdio::piped())
+///     .kill_on_drop(true)
+///     .spawn()
+///     .await?;
+/// assert_eq!(child.communicate(None).await?.stdout, b"hello\n/\n");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing runs before `spawn`"]
+pub struct Command {
+    pub(crate) inner: process::Command,
+    pub(crate) program: OsString,
+    pub(crate) cwd: Option<PathBuf>,
+    pub(crate) streams: Streams,
+    pub(crate) setup: Setup,
+    pub(crate) limit: usize,
+    pub(crate) kill_on_drop: bool,
+    pub(crate) means: Means,
+    pub(crate) needs_fork: bool,
+    process_group: Option<i32>,
+    /// The first mistake that was made.
+    mistake: Option<String>,
+}
+
+impl Command {
+    fn new(program: &OsStr) -> Self {
+        let mut this = Self {
+            inner: process::Command::new(program),
+            program: program.to_owned(),
+            cwd: None,
+            streams: Streams::default(),
+            setup: Setup::default(),
+            limit: DEFAULT_LIMIT,
+            kill_on_drop: false,
+            means: Means::Best,
+            needs_fork: false,
+            process_group: None,
+            mistake: None,
+        };
+        this.check_nul("the program", program);
+        if program.is_empty() {
+            this.note("the program has no name; give one");
+        }
+        this
+    }
+
+    /// One more argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.check_nul("an argument", arg.as_ref());
+        self.inner.arg(arg);
+        self
+    }
+
+    /// More arguments.
+    pub fn args<I>(mut self, args: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<OsStr>,
+    {
+        for arg in args {
+            self = self.arg(arg);
+        }
+        self
+    }
+
+    /// What the child finds as its own name, its argument 0. Default: the program as it was given.
+    pub fn arg0(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.check_nul("argument 0", name.as_ref());
+        self.inner.arg0(name);
+        self
+    }
+
+    /// Sets a variable of the child's environment. `PATH` set here is also where the program is looked for.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.check_nul("the name of a variable", key);
+        self.check_nul("the value of a variable", value);
+        if key.as_encoded_bytes().contains(&b'=') || key.is_empty() {
+            self.note(&format!(
+                "{key:?} is no name for a variable: it must not be empty, nor contain `=`"
+            ));
+        }
+        self.inner.env(key, value);
+        self.env_touched(key)
+    }
+
+    /// Sets several variables of the child's environment.
+    pub fn envs<I, K, V>(mut self, variables: I) -> Self
+    where
+        I: IntoIterator<Item = (K, V)>,
+        K: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        for (key, value) in variables {
+            self = self.env(key, value);
+        }
+        self
+    }
+
+    /// Takes a variable out of the child's environment.
+    pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
+        self.inner.env_remove(key.as_ref());
+        self.env_touched(key.as_ref())
+    }
+
+    /// The child starts with the variables set after this, and no others.
+    pub fn env_clear(mut self) -> Self {
+        self.inner.env_clear();
+        self.needs_fork |= !self.program_is_path();
+        self
+    }
+
+    /// The directory in which the child starts; a program given as a relative path is found from there.
+    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        self.check_nul("the working directory", dir.as_ref().as_os_str());
+        self.inner.current_dir(dir.as_ref());
+        self.cwd = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Where the child's input comes from. Default: where this program's comes from.
+    pub fn stdin(mut self, stdio: impl Into<Stdio>) -> Self {
+        self.streams.stdin = stdio.into();
+        self
+    }
+
+    /// Where the child's output goes to. Default: where this program's goes to.
+    pub fn stdout(mut self, stdio: impl Into<Stdio>) -> Self {
+        self.streams.stdout = stdio.into();
+        self
+    }
+
+    /// Where the child's error output goes to. Default: where this program's goes to.
+    pub fn stderr(mut self, stdio: impl Into<Stdio>) -> Self {
+        self.streams.stderr = stdio.into();
+        self
+    }
+
+    /// The limit of a line or record of the child's stdout and stderr, in bytes: see
+    /// [`StreamReader::limit`](loxley_io::StreamReader::limit). Default 64 KiB. At least 1, else `spawn` fails.
+    pub fn limit(mut self, bytes: usize) -> Self {
+        if bytes == 0 {
+            self.note("limit: a reader whose limit is 0 finds no line; give at least 1");
+        }
+        self.limit = bytes;
+        self
+    }
+
+    /// Whether the child is killed when its [`Process`] is dropped while it runs, and with it the process group that it
+    /// leads, if it was given one of its own. It is reaped either way. Default: it runs on.
+    pub fn kill_on_drop(mut self, kill: bool) -> Self {
+        self.kill_on_drop = kill;
+        self
+    }
+
+    /// The process group that the child joins; 0 makes a new one, which it leads, so that
+    /// [`kill_tree`](Process::kill_tree) reaches whatever it starts. Default: the group of this program, which takes part in
+    /// what a terminal sends: Ctrl-C reaches both.
+    pub fn process_group(mut self, group: i32) -> Self {
+        if group < 0 {
+            self.note("process_group: a number of a group, or 0 for a new one");
+        }
+        self.inner.process_group(group);
+        self.process_group = Some(group);
+        self
+    }
+
+    /// Whether the child leads a session of its own: away from this program's terminal, and in a new process group.
+    /// Default: no.
+    #[doc(alias = "start_new_session")]
+    #[doc(alias = "setsid")]
+    pub fn new_session(mut self, new_session: bool) -> Self {
+        self.setup.new_session = new_session;
+        self
+    }
+
+    /// The user that the child runs as, by number. Takes privileges; a privileged program also gives up its further groups
+    /// then.
+    pub fn uid(mut self, id: u32) -> Self {
+        self.inner.uid(id);
+        self.needs_fork = true;
+        self
+    }
+
+    /// The group that the child runs as, by number. Takes privileges.
+    pub fn gid(mut self, id: u32) -> Self {
+        self.inner.gid(id);
+        self.needs_fork = true;
+        self
+    }
+
+    /// The rights that files made by the child do not get: at most `0o777`, else `spawn` fails. Default: those of this
+    /// program.
+    pub fn umask(mut self, mask: u32) -> Self {
+        match u16::try_from(mask) {
+            Ok(bits) if mask <= UMASK_MAX => self.setup.umask = Some(bits),
+            _ => self.note(&format!(
+                "umask: {mask:#o} has bits that no file has; give at most 0o777"
+            )),
+        }
+        self
+    }
+
+    /// One more descriptor for the child, which finds it under the number that it has here: tell it by an argument or
+    /// variable. It is closed here once the child has started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_process::create_subprocess_shell;
+    /// use std::io::{Read, Write};
+    /// use std::os::fd::{AsRawFd, OwnedFd};
+    ///
+    /// # loxley_runtime::run(async {
+    /// let (mut ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let number = theirs.as_raw_fd();
+    /// let child = create_subprocess_shell("echo hello >&$FD")
+    ///     .env("FD", number.to_string())
+    ///     .pass_fd(theirs)
+    ///     .spawn()
+    ///     .await?;
+    /// let mut text = String::new();
+    /// ours.read_to_string(&mut text)?;
+    /// assert_eq!((text.as_str(), child.wait().await?), ("hello\n", 0));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "pass_fds")]
+    pub fn pass_fd(mut self, fd: impl Into<OwnedFd>) -> Self {
+        self.setup.keep.push(fd.into());
+        self
+    }
+
+    /// For tests: watches the child as a system without process descriptors does, through SIGCHLD.
+    #[doc(hidden)]
+    pub fn without_pidfd(mut self) -> Self {
+        self.means = Means::Sigchld;
+        self
+    }
+
+    /// Starts the child.
+    ///
+    /// This is one short system call for most children. Those that are given a `umask`, a session, a user, a group, further
+    /// descriptors, or a `PATH` to be looked for in, take a fork of this program, whose time grows with its memory: that is
+    /// done on a thread of the blocking pool.
+    ///
+    /// # Errors
+    ///
+    /// With a [`SpawnError`] inside, which names the program and says what to change: the program or the working directory
+    /// is not there, is not allowed, or is no program; an argument contains a NUL; options contradict each other;
+    /// descriptors or processes are used up. Or if no runtime is running on this thread or it has shut down. Nothing is left
+    /// behind then: no process, and no descriptor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, no child is left: one that was being started is killed and reaped.
+    pub fn spawn(mut self) -> impl Future<Output = io::Result<Process>> + Send {
+        let checked = self.check();
+        async move {
+            checked?;
+            start(self).await
+        }
+    }
+
+    /// What needs no system to be seen.
+    fn check(&mut self) -> io::Result<()> {
+        if let Some(text) = self.streams.mistake() {
+            self.note(text);
+        }
+        if self.setup.new_session && self.process_group.is_some() {
+            self.note(
+                "new_session and process_group exclude each other: a new session is a new group",
+            );
+        }
+        match self.mistake.take() {
+            Some(text) => Err(SpawnError::refused(&self.program, text)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the child is the first of a process group with its own number.
+    pub(crate) fn leads_group(&self) -> bool {
+        self.setup.new_session || self.process_group == Some(0)
+    }
+
+    fn program_is_path(&self) -> bool {
+        self.program.as_encoded_bytes().contains(&b'/')
+    }
+
+    /// std looks for the program in the child's PATH, which takes a fork.
+    fn env_touched(mut self, key: &OsStr) -> Self {
+        self.needs_fork |= key == "PATH" && !self.program_is_path();
+        self
+    }
+
+    fn check_nul(&mut self, what: &str, text: &OsStr) {
+        if text.as_encoded_bytes().contains(&0) {
+            self.note(&format!(
+                "{what} contains a NUL byte, which no program can be given: {text:?}"
+            ));
+        }
+    }
+
+    fn note(&mut self, mistake: &str) {
+        self.mistake.get_or_insert_with(|| mistake.to_owned());
+    }
+}
+
+const DEFAULT_LIMIT: usize = 64 << 10;

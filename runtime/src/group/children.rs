@@ -1,0 +1,194 @@
+//! The children of a task group: how many there are, whom to cancel, what went wrong.
+//!
+//! A child holds a [`Ticket`] until its future is dropped, and the last one to go wakes the parent. So the end of a group
+//! waits for a count, not for handles, and costs a child one atomic operation. The list of children is there to cancel
+//! them; those that have ended are swept out of it when it has doubled.
+//!
+//! # State
+//!
+//! `live` counts the tickets. When it is zero and the body is over, the parent turns it to [`ENDED`] (E1), after which
+//! nobody enters (E2 fails). *Aborting* is a flag that is set once, under the lock (E3); whoever adds a child looks at it
+//! under the same lock, so a child is either in the list that E3 takes or cancelled by its creator.
+//!
+//! | edge | by | duty |
+//! |---|---|---|
+//! | E1 | parent, `live` 0 → ENDED | return the outcome |
+//! | E2 | creator, `live` + 1 | spawn with the ticket |
+//! | E3 | abort | cancel the list, wake the parent |
+//! | E4 | child, `live` − 1 | the last one wakes the parent |
+//!
+//! # Ordering
+//!
+//! E4 releases what a child did to E1's acquire. The rest is ordered by the lock.
+
+use crate::task::TaskRef;
+use loxley_sync::Semaphore;
+use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loxley_sync::prim::lock::Mutex;
+use loxley_sync::wait::WaitCell;
+use std::any::Any;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// The group is over: nobody enters any more.
+const ENDED: usize = usize::MAX;
+
+/// A list of children shorter than this is not swept.
+const SWEEP_MIN: usize = 64;
+
+/// What a panic was thrown with.
+pub(super) type Payload = Box<dyn Any + Send>;
+
+/// What the parent, its children and the handles of a group share.
+pub(super) struct Children<E> {
+    live: AtomicUsize,
+    aborting: AtomicBool,
+    parent: WaitCell,
+    pub(super) limit: Option<Arc<Semaphore>>,
+    book: Mutex<Book<E>>,
+}
+
+struct Book<E> {
+    list: Vec<TaskRef>,
+    sweep_at: usize,
+    errors: Vec<E>,
+    panic: Option<Payload>,
+    is_aborting: bool,
+}
+
+impl<E> Children<E> {
+    pub(super) fn new(limit: Option<usize>) -> Self {
+        Self {
+            live: AtomicUsize::new(0),
+            aborting: AtomicBool::new(false),
+            parent: WaitCell::new(),
+            limit: limit.map(|limit| Arc::new(Semaphore::new(limit))),
+            book: Mutex::new(Book {
+                list: Vec::new(),
+                sweep_at: SWEEP_MIN,
+                errors: Vec::new(),
+                panic: None,
+                is_aborting: false,
+            }),
+        }
+    }
+
+    /// E2: the right to be a child. `None` if the group has ended.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Ticket<E>> {
+        // ordering: relaxed, a count; what the child sees travels with the spawn (E2).
+        let entered = self
+            .live
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
+                (live != ENDED).then(|| live + 1)
+            });
+        entered.is_ok().then(|| Ticket(self.clone()))
+    }
+
+    /// Notes a child that was spawned, so that it is cancelled with the others.
+    pub(super) fn adopt(&self, child: TaskRef) {
+        let mut gone = Vec::new();
+        let refused = {
+            let mut book = self.book.lock();
+            if book.is_aborting {
+                Some(child)
+            } else {
+                if book.list.len() >= book.sweep_at {
+                    let list = std::mem::take(&mut book.list);
+                    (gone, book.list) = list.into_iter().partition(TaskRef::is_finished);
+                    book.sweep_at = SWEEP_MIN.max(2 * book.list.len());
+                }
+                book.list.push(child);
+                None
+            }
+        };
+        drop(gone);
+        if let Some(child) = refused {
+            child.cancel_with(SHUTTING_DOWN);
+        }
+    }
+
+    /// E3: cancels every child, now and to come. Also called twice, and after the end.
+    pub(super) fn abort(&self) {
+        let list = {
+            let mut book = self.book.lock();
+            if book.is_aborting {
+                return;
+            }
+            book.is_aborting = true;
+            std::mem::take(&mut book.list)
+        };
+        // ordering: release, so that who sees it sees the error that led to it (E3).
+        self.aborting.store(true, Ordering::Release);
+        for child in list {
+            child.cancel_with(SHUTTING_DOWN);
+        }
+        self.parent.wake();
+    }
+
+    pub(super) fn is_aborting(&self) -> bool {
+        // ordering: acquire pairs with E3.
+        self.aborting.load(Ordering::Acquire)
+    }
+
+    /// Keeps an error and cancels the rest.
+    pub(super) fn fail(&self, error: E) {
+        self.book.lock().errors.push(error);
+        self.abort();
+    }
+
+    /// Keeps a panic, the first of them, and cancels the rest.
+    pub(super) fn panicked(&self, payload: Payload) {
+        let later = {
+            let mut book = self.book.lock();
+            match &book.panic {
+                None => {
+                    book.panic = Some(payload);
+                    None
+                }
+                Some(_) => Some(payload),
+            }
+        };
+        if let Some(later) = later {
+            crate::task::drop_quietly(later);
+        }
+        self.abort();
+    }
+
+    /// Leaves the parent's waker. What is looked at afterwards is not missed.
+    pub(super) fn register(&self, cx: &Context<'_>) {
+        self.parent.register(cx.waker());
+    }
+
+    /// E1, once there are no children. The parent is registered.
+    pub(super) fn poll_end(&self) -> Poll<()> {
+        // ordering: acquire pairs with E4: what the children did is seen.
+        match self
+            .live
+            .compare_exchange(0, ENDED, Ordering::Acquire, Ordering::Relaxed)
+        {
+            Ok(_) | Err(ENDED) => Poll::Ready(()),
+            Err(_) => Poll::Pending,
+        }
+    }
+
+    /// What went wrong: called once, by the parent, at the end.
+    pub(super) fn take_outcome(&self) -> (Option<Payload>, Vec<E>) {
+        let mut book = self.book.lock();
+        (book.panic.take(), std::mem::take(&mut book.errors))
+    }
+}
+
+/// What a child hears that is cancelled with its group.
+pub(super) const SHUTTING_DOWN: &str = "its task group is shutting down";
+
+/// The right to be a child; the group does not end before it is dropped.
+pub(super) struct Ticket<E>(pub(super) Arc<Children<E>>);
+
+impl<E> Drop for Ticket<E> {
+    fn drop(&mut self) {
+        // ordering: release pairs with E1 (E4); the last one wakes, and needs to see nothing.
+        if self.0.live.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.parent.wake();
+        }
+    }
+}
