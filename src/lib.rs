@@ -3,16 +3,16 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
-    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks,
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks, Race,
     ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
-    shield, task_group, try_gather, wait,
+    race, shield, staggered_race, task_group, try_gather, wait, wait_for,
 };
 pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
-    Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout, TimeoutError, WaitError,
-    WorkerMetrics, all_tasks, create_task, current_task, interval, interval_at, run,
-    run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout, timeout_at,
-    to_thread, yield_now,
+    RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
+    TimeoutError, WaitError, WorkerMetrics, all_tasks, create_task, current_task, interval,
+    interval_at, run, run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout,
+    timeout_at, to_thread, yield_now,
 };
 pub use loxley_sync::{
     Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,
@@ -44,6 +44,26 @@ pub use loxley_io::http;
 #[cfg(feature = "net")]
 pub use loxley_io::net;
 #[cfg(feature = "net")]
-pub use loxley_io::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use loxley_io::net::{
+    TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
+};
 #[cfg(feature = "net")]
-pub use loxley_io::{PipeReader, PipeWriter, pipe};
+pub use loxley_io::{
+    PipeReader, PipeWriter, Registered, SendfileError, copy, copy_bidirectional, pipe, sendfile,
+    splice,
+};
+
+/// Child processes.
+#[cfg(feature = "process")]
+#[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+pub use loxley_process as process;
+#[cfg(feature = "process")]
+pub use loxley_process::{create_subprocess_exec, create_subprocess_shell};
+
+#[cfg(feature = "net")]
+pub use loxley_io::streams;
+#[cfg(feature = "net")]
+pub use loxley_io::streams::{
+    OpenConnection, Server, ServerBuilder, StreamReader, StreamWriter, open_connection,
+    open_unix_connection, start_server, start_unix_server,
+};

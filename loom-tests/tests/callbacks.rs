@@ -1,4 +1,4 @@
-//! Done callbacks against the end of their task: T13 and T14 against T9.
+//! Done callbacks against the end of their task: T14 and T15 against T9.
 
 use loxley_loom_tests::support::Board;
 use loxley_sync::prim::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ fn count_end(task: &loxley_runtime::model::TaskRef, calls: &Arc<AtomicUsize>) {
     });
 }
 
-// edges: T9, T13, T14
+// edges: T9, T14, T15
 #[test]
 fn callback_registered_while_the_task_ends() {
     model(|| {
@@ -33,7 +33,7 @@ fn callback_registered_while_the_task_ends() {
     });
 }
 
-// edges: T9, T13, T14
+// edges: T9, T14, T15
 #[test]
 fn two_callbacks_registered_while_the_task_ends() {
     model(|| {

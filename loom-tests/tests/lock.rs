@@ -93,3 +93,28 @@ fn release_by_hand_meets_a_waiter() {
         assert!(!lock.is_locked());
     });
 }
+
+// edges: K5, K1, row A: the lock freed under the mutex, after the only waiter left, is taken by the fast path
+#[test]
+fn lock_freed_under_the_mutex_hides_what_its_holder_wrote() {
+    model(|| {
+        let lock = Arc::new(Lock::new(0));
+        let other = {
+            let lock = lock.clone();
+            thread::spawn(move || {
+                if let Some(mut guard) = lock.try_acquire() {
+                    *guard += 1;
+                }
+            })
+        };
+        let mut guard = block_on(lock.acquire());
+        *guard += 1;
+        let leaving = {
+            let lock = lock.clone();
+            thread::spawn(move || try_once(&lock))
+        };
+        drop(guard);
+        leaving.join().unwrap();
+        other.join().unwrap();
+    });
+}

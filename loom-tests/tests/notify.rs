@@ -89,3 +89,32 @@ fn notify_one_and_notify_waiters_meet() {
         assert!(first.as_mut().poll(&mut cx).is_ready());
     });
 }
+
+// edges: N4, N5, N7, row C: a future made before it sees the round by the word alone
+#[test]
+fn notify_waiters_hides_what_came_before() {
+    model(|| {
+        let shared = Arc::new((Notify::new(), AtomicUsize::new(0)));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut waiting = Box::pin(shared.0.notified());
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        let made_before = shared.0.notified();
+        let notifying = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                // ordering: relaxed on purpose: `notify_waiters` has to publish it.
+                shared.1.store(7, Ordering::Relaxed);
+                shared.0.notify_waiters();
+            })
+        };
+        if pin!(made_before).poll(&mut cx).is_ready() {
+            // ordering: relaxed, as above.
+            assert_eq!(shared.1.load(Ordering::Relaxed), 7);
+        }
+        notifying.join().unwrap();
+        assert!(
+            !format!("{:?}", shared.0).contains("awaited: true"),
+            "nobody is left"
+        );
+    });
+}

@@ -93,3 +93,56 @@ fn leaving_head_strands_the_small_request() {
         assert_eq!(semaphore.available_permits(), 0);
     });
 }
+
+// edges: S1, S4, S5: the waiter leaves, and permits are taken, while a release goes through the mutex
+#[test]
+fn release_overwrites_what_the_fast_path_took() {
+    model(|| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let taking = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || {
+                try_once(&semaphore, 3);
+                semaphore.try_acquire().map_or(0, |permit| {
+                    permit.forget();
+                    1
+                })
+            })
+        };
+        semaphore.release();
+        let taken = taking.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 2 - taken);
+    });
+}
+
+// edges: S4, S5, S1, row A: what a release published passes through the mutex to the fast path
+#[test]
+fn release_under_the_mutex_hides_what_came_before() {
+    model(|| {
+        let shared = Arc::new((Semaphore::new(1), AtomicUsize::new(0)));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut waiting = Box::pin(shared.0.acquire_many(3));
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        let releasing = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                // ordering: relaxed on purpose: the release has to publish it.
+                shared.1.store(7, Ordering::Relaxed);
+                shared.0.release();
+            })
+        };
+        let taking = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                if let Some(permits) = shared.0.try_acquire_many(2) {
+                    // ordering: relaxed, as above.
+                    assert_eq!(shared.1.load(Ordering::Relaxed), 7);
+                    permits.forget();
+                }
+            })
+        };
+        drop(waiting);
+        releasing.join().unwrap();
+        taking.join().unwrap();
+    });
+}

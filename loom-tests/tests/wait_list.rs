@@ -3,7 +3,7 @@
 
 use loxley_sync::ambient::WaitKind;
 use loxley_sync::prim::{Arc, model, thread};
-use loxley_sync::wait::{Entry, Protocol, WaitList, Waited, block_on};
+use loxley_sync::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::future::Future;
 use std::panic::Location;
 use std::pin::pin;
@@ -35,33 +35,33 @@ fn bag(tokens: usize) -> Bag {
 
 fn put(list: &WaitList<Tokens>) {
     let mut locked = list.lock();
-    let waker = locked.grant_front(|note| *note += 100);
-    if waker.is_none() {
+    if !locked.grant_front(|note| *note += 100) {
         *locked += 1;
-    }
-    drop(locked);
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 
-async fn take(list: &WaitList<Tokens>) {
-    let waited = list.wait(
-        WaitKind::Unknown,
-        Location::caller(),
-        || None,
-        |locked| {
-            if **locked > 0 {
-                **locked -= 1;
-                Entry::Done(())
-            } else {
-                Entry::Wait(locked.waiters())
-            }
-        },
-    );
-    if let Waited::Granted(note) = waited.await {
+/// Wants one token.
+struct One;
+
+impl Claim<Tokens> for One {
+    type Output = ();
+    const KIND: WaitKind = WaitKind::Unknown;
+
+    fn enter(&mut self, locked: &mut Locked<'_, Tokens>) -> Entry<(), usize> {
+        if **locked > 0 {
+            **locked -= 1;
+            return Entry::Done(());
+        }
+        Entry::Wait(locked.waiters())
+    }
+
+    fn granted(self, _: &WaitList<Tokens>, note: usize) {
         assert!(note >= 100, "the note is seen as the granting side left it");
     }
+}
+
+fn take(list: &WaitList<Tokens>) -> impl Future<Output = ()> {
+    list.claim(Location::caller(), One)
 }
 
 fn tokens(list: &WaitList<Tokens>) -> usize {

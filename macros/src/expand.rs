@@ -122,13 +122,7 @@ fn call(attribute: Attribute, options: Options, future: TokenStream) -> TokenStr
     let path = options.path.unwrap_or_else(|| tokens("::loxley"));
     let (function, arguments) = match attribute {
         Attribute::Main if knobs.is_empty() => ("::run".to_owned(), future),
-        Attribute::Main => (
-            format!(
-                "::Runtime::builder(){knobs}.build()\
-                 .expect(\"the runtime could not be built: no threads or descriptors left?\").block_on"
-            ),
-            future,
-        ),
+        Attribute::Main => (format!("::Runtime::builder(){knobs}.run"), future),
         Attribute::Test => {
             let config = tokens(&format!("::testing::Config::new(){knobs},"));
             (

@@ -303,21 +303,18 @@ impl Command {
     /// # Examples
     ///
     /// ```
-    /// use loxley_process::create_subprocess_shell;
-    /// use std::io::{Read, Write};
-    /// use std::os::fd::{AsRawFd, OwnedFd};
+    /// use loxley_process::{Stdio, create_subprocess_exec};
+    /// use std::os::fd::AsRawFd;
     ///
     /// # loxley_runtime::run(async {
-    /// let (mut ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    /// let number = theirs.as_raw_fd();
-    /// let child = create_subprocess_shell("echo hello >&$FD")
-    ///     .env("FD", number.to_string())
-    ///     .pass_fd(theirs)
+    /// let file = std::fs::File::open("Cargo.toml")?;
+    /// let mut child = create_subprocess_exec("cat", [format!("/dev/fd/{}", file.as_raw_fd())])
+    ///     .pass_fd(file)
+    ///     .stdout(Stdio::piped())
     ///     .spawn()
     ///     .await?;
-    /// let mut text = String::new();
-    /// ours.read_to_string(&mut text)?;
-    /// assert_eq!((text.as_str(), child.wait().await?), ("hello\n", 0));
+    /// let text = child.communicate(None).await?.stdout;
+    /// assert!(text.starts_with(b"[package]"));
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```

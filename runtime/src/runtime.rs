@@ -22,7 +22,10 @@ const DROP_GRACE: Duration = Duration::from_secs(10);
 /// Runs `main` on a fresh runtime with one worker per core, and returns its output.
 ///
 /// `main` need not be `Send`: it is polled on the calling thread, as a task like any other. Whatever it spawned and did not
-/// wait for is dropped when it ends.
+/// wait for is cancelled when it ends, and has ten seconds to clean up.
+///
+/// The first Ctrl-C cancels `main`, whose clean-up runs; if it then ends cancelled, the process ends by SIGINT, so that a
+/// shell sees it. The second Ctrl-C kills at once. A program that listens to SIGINT itself decides for itself.
 ///
 /// # Panics
 ///
@@ -37,11 +40,7 @@ const DROP_GRACE: Duration = Duration::from_secs(10);
 #[track_caller]
 pub fn run<F: Future>(main: F) -> F::Output {
     refuse_nesting("run");
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => panic!("the runtime cannot start: {error}"),
-    };
-    runtime.block_on(main)
+    Runtime::builder().run(main)
 }
 
 /// An engine: worker threads, driver, timers and blocking pool.
@@ -126,6 +125,15 @@ impl Runtime {
                 panic!("the future given to `block_on` was {error}")
             }
         }
+    }
+
+    /// [`block_on`](Self::block_on) without its panics.
+    pub(crate) fn block_on_at<F: Future>(
+        &self,
+        future: F,
+        at: &'static Location<'static>,
+    ) -> Result<F::Output, TaskError> {
+        scheduler::block_on(&self.shared, future, at)
     }
 
     /// Makes this the current runtime of the thread; see [`Handle::enter`].
@@ -390,7 +398,7 @@ impl EnterGuard<'_> {
 }
 
 #[track_caller]
-fn refuse_nesting(what: &str) {
+pub(crate) fn refuse_nesting(what: &str) {
     assert!(
         !current::polls(),
         "`{what}` would block a thread that polls tasks: await the future instead, start it with `create_task`, or move \

@@ -16,7 +16,7 @@
 use crate::ambient::WaitKind;
 use crate::error::{BarrierPartiesError, BrokenBarrierError};
 use crate::prim::const_fn;
-use crate::wait::{Entry, Locked, Protocol, WaitList, Waited, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -115,37 +115,13 @@ impl Barrier {
     /// A future dropped while the barrier fills is taken off the count, and another has to come.
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = Result<usize, BrokenBarrierError>> + '_ {
-        let at = Location::caller();
+        let arrived = self.waiters.claim(Location::caller(), Arrive);
         async move {
-            let arrive = |locked: &mut Locked<'_, Parties>| {
-                let parties = self.parties();
-                if locked.broken {
-                    return Entry::Done(Err(BrokenBarrierError));
-                }
-                if locked.waiting + 1 == parties {
-                    locked.end_round(Ok(0));
-                    return Entry::Done(Ok(()));
-                }
-                let round = locked.round;
-                locked.waiting += 1;
-                // The outcome is replaced by the grant.
-                Entry::Wait(Arrival {
-                    round,
-                    outcome: Err(BrokenBarrierError),
-                })
-            };
-            match self
-                .waiters
-                .wait(WaitKind::Barrier, at, || None, arrive)
-                .await
-            {
-                Waited::Granted(arrival) => arrival.outcome,
-                Waited::Done(Err(broken)) => Err(broken),
-                Waited::Done(Ok(())) => {
-                    grant_over(self.waiters.lock());
-                    Ok(self.parties() - 1)
-                }
+            let index = arrived.await?;
+            if index + 1 == self.parties() {
+                grant_over(self.waiters.lock());
             }
+            Ok(index)
         }
     }
 
@@ -200,6 +176,37 @@ impl Barrier {
     #[doc(alias = "broken")]
     pub fn is_broken(&self) -> bool {
         self.waiters.lock().broken
+    }
+}
+
+/// What a future of the barrier wants.
+struct Arrive;
+
+impl Claim<Parties> for Arrive {
+    type Output = Result<usize, BrokenBarrierError>;
+    const KIND: WaitKind = WaitKind::Barrier;
+
+    /// B1, or B3, whose grants are for the caller to make.
+    fn enter(&mut self, locked: &mut Locked<'_, Parties>) -> Entry<Self::Output, Arrival> {
+        if locked.broken {
+            return Entry::Done(Err(BrokenBarrierError));
+        }
+        let index = locked.waiting;
+        if index + 1 == locked.shared().0 {
+            locked.end_round(Ok(0));
+            return Entry::Done(Ok(index));
+        }
+        let round = locked.round;
+        locked.waiting += 1;
+        // The outcome is replaced by the grant.
+        Entry::Wait(Arrival {
+            round,
+            outcome: Err(BrokenBarrierError),
+        })
+    }
+
+    fn granted(self, _: &WaitList<Parties>, arrival: Arrival) -> Self::Output {
+        arrival.outcome
     }
 }
 

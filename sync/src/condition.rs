@@ -14,7 +14,7 @@
 use crate::ambient::{WaitKind, poll_budgeted, wait_reason};
 use crate::lock::LockGuard;
 use crate::prim::const_fn;
-use crate::wait::{Entry, Protocol, WaitList, Waited, Waiter, block_on};
+use crate::wait::{Entry, Protocol, WaitList, Waiter, block_on};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
@@ -158,10 +158,9 @@ impl Condition {
         poll_fn(|cx| {
             let outcome = match guard.take() {
                 Some(guard) => {
-                    let enlisted: Poll<Waited<(), ()>> =
-                        waiter.as_mut().enter(cx, |_| Entry::Wait(()));
+                    let enlisted: Poll<()> = waiter.as_mut().enter(cx, |_| Entry::Wait(()));
                     drop(guard);
-                    enlisted.map(|_| ())
+                    enlisted
                 }
                 None => poll_budgeted(cx, |cx| waiter.as_mut().poll_grant(cx)),
             };

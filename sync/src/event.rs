@@ -20,7 +20,7 @@
 use crate::ambient::WaitKind;
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::const_fn;
-use crate::wait::{Entry, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -118,22 +118,7 @@ impl Event {
     #[track_caller]
     #[inline]
     pub fn wait(&self) -> impl Future<Output = ()> + '_ {
-        let at = Location::caller();
-        async move {
-            let flag = self.waiters.shared();
-            let _ = self
-                .waiters
-                .wait(
-                    WaitKind::Event,
-                    at,
-                    || flag.is_set().then_some(()),
-                    |locked| match flag.expect_waiter() {
-                        true => Entry::Wait(**locked),
-                        false => Entry::Done(()),
-                    },
-                )
-                .await;
-        }
+        self.waiters.claim(Location::caller(), Set)
     }
 
     /// [`wait`](Self::wait) on a plain thread, which is blocked. Not for tasks.
@@ -143,6 +128,29 @@ impl Event {
             block_on(self.wait());
         }
     }
+}
+
+/// What a future of the event wants.
+struct Set;
+
+impl Claim<Flag> for Set {
+    type Output = ();
+    const KIND: WaitKind = WaitKind::Event;
+
+    #[inline]
+    fn attempt(&mut self, list: &WaitList<Flag>) -> Option<()> {
+        list.shared().is_set().then_some(())
+    }
+
+    fn enter(&mut self, locked: &mut Locked<'_, Flag>) -> Entry<(), u64> {
+        match locked.shared().expect_waiter() {
+            true => Entry::Wait(**locked),
+            false => Entry::Done(()),
+        }
+    }
+
+    #[inline]
+    fn granted(self, _: &WaitList<Flag>, _: u64) {}
 }
 
 impl Flag {

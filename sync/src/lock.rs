@@ -28,7 +28,7 @@ use crate::error::NotLockedError;
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
-use crate::wait::{Entry, Locked, Protocol, WaitList, WakeLater, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -109,6 +109,7 @@ impl<T> Lock<T> {
     /// A future dropped while it waits leaves the queue; one that was handed the lock already passes it on. If the lock
     /// is free the call completes without waiting.
     #[track_caller]
+    #[inline]
     pub fn acquire(&self) -> impl Future<Output = LockGuard<'_, T>> {
         self.acquire_at(Location::caller())
     }
@@ -170,15 +171,12 @@ impl<T> Lock<T> {
         self.value.into_inner()
     }
 
-    pub(crate) async fn acquire_at(&self, at: &'static Location<'static>) -> LockGuard<'_, T> {
-        let word = self.waiters.shared();
-        let fast = || word.try_lock().then_some(());
-        let enter = |_: &mut Locked<'_, Word>| match word.lock_or_expect_waiter() {
-            true => Entry::Done(()),
-            false => Entry::Wait(()),
-        };
-        let _ = self.waiters.wait(WaitKind::Lock, at, fast, enter).await;
-        LockGuard { lock: self }
+    #[inline]
+    pub(crate) fn acquire_at(
+        &self,
+        at: &'static Location<'static>,
+    ) -> impl Future<Output = LockGuard<'_, T>> {
+        self.waiters.claim(at, Acquire(self))
     }
 
     fn value_ptr(&self) -> *mut T {
@@ -200,6 +198,31 @@ impl Lock<()> {
     /// If nobody holds the lock.
     pub fn release(&self) -> Result<(), NotLockedError> {
         Word::unlock(&self.waiters)
+    }
+}
+
+/// What a future of the lock wants.
+struct Acquire<'a, T>(&'a Lock<T>);
+
+impl<'a, T> Claim<Word> for Acquire<'a, T> {
+    type Output = LockGuard<'a, T>;
+    const KIND: WaitKind = WaitKind::Lock;
+
+    #[inline]
+    fn attempt(&mut self, _: &WaitList<Word>) -> Option<LockGuard<'a, T>> {
+        self.0.try_acquire()
+    }
+
+    fn enter(&mut self, locked: &mut Locked<'_, Word>) -> Entry<LockGuard<'a, T>, ()> {
+        match locked.shared().lock_or_expect_waiter() {
+            true => Entry::Done(LockGuard { lock: self.0 }),
+            false => Entry::Wait(()),
+        }
+    }
+
+    #[inline]
+    fn granted(self, _: &WaitList<Word>, (): ()) -> LockGuard<'a, T> {
+        LockGuard { lock: self.0 }
     }
 }
 
@@ -243,19 +266,16 @@ impl Word {
 
     #[cold]
     fn unlock_contended(list: &WaitList<Self>) -> Result<(), NotLockedError> {
-        let mut later = WakeLater::new();
         let mut locked = list.lock();
         let word = &list.shared().0;
         // ordering: relaxed: only its being 0 is acted upon, and that is an error either way.
         if word.load(Ordering::Relaxed) & LOCKED == 0 {
             return Err(NotLockedError);
         }
-        match locked.grant_front(|()| {}) {
-            Some(waker) => later.set(Some(waker)),
-            None => {
-                // ordering: K5, row A.
-                word.fetch_and(!LOCKED, Ordering::Release);
-            }
+        if !locked.grant_front(|()| {}) {
+            // ordering: K5, row A. A store will do: WAITERS went down when the last waiter left, and nobody else changes
+            // a word with LOCKED.
+            word.store(0, Ordering::Release);
         }
         Ok(())
     }
@@ -266,8 +286,9 @@ impl Protocol for Word {
     type Note = ();
 
     fn emptied(&self) {
-        // ordering: K6, relaxed: the mutex orders WAITERS, and a read-modify-write keeps row A's release sequence whole.
-        self.0.fetch_and(!WAITERS, Ordering::Relaxed);
+        // ordering: K6, relaxed: the mutex orders WAITERS. A store will do: with LOCKED and WAITERS up every exchange
+        // without the mutex fails, and row A's release is still to come from the lock's holder.
+        self.0.store(LOCKED, Ordering::Relaxed);
     }
 
     fn left(_: &WaitList<Self>, (): ()) {}

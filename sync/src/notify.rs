@@ -12,13 +12,15 @@
 //! | N6 | notified | N5, else raise WAITERS; enlist with the round | yes |
 //! | N7 | last waiter gone | lower WAITERS | yes |
 //!
-//! **Ordering.** Row A: N1, N3 release, N5, N6 acquire: who is notified sees what came before. Row B: all edges
-//! are read-modify-writes of one word, so of N1 (N3) and N6 one sees the other. Grants publish through the wait list.
+//! **Ordering.** Row A: N1, N3 release, N5, N6 acquire: who is notified sees what came before. Row B: N1, N3 and N6 are
+//! read-modify-writes of one word, so of N1 (N3) and N6 one sees the other. Grants publish through the wait list. Row C:
+//! while WAITERS is up the word changes under the mutex alone, so that N2, N4 and N7 are a load that acquires and a store
+//! that releases.
 
 use crate::ambient::WaitKind;
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::prim::const_fn;
-use crate::wait::{Entry, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -99,7 +101,7 @@ impl Notify {
             return;
         }
         let locked = self.waiters.lock();
-        // ordering: N4, row A.
+        // ordering: N4, row A. Whoever waited may have left: then N1, N3 and N5 interfere.
         let before = locked.shared().0.fetch_add(ROUND, Ordering::AcqRel);
         let latest = round(before).wrapping_add(ROUND);
         // Nobody in the list is of a later round than this one while the mutex is held; while it is free between two
@@ -126,26 +128,9 @@ impl Notify {
         &self,
         at: &'static Location<'static>,
     ) -> impl Future<Output = ()> + '_ {
-        let word = self.waiters.shared();
         // ordering: acquire, so that the round does not come from before what the caller has seen.
-        let since = round(word.0.load(Ordering::Acquire));
-        async move {
-            let _ = self
-                .waiters
-                .wait(
-                    WaitKind::Event,
-                    at,
-                    || word.take(since, 0).then_some(()),
-                    |_| match word.take(since, WAITERS) {
-                        true => Entry::Done(()),
-                        false => Entry::Wait(Ask {
-                            round: since,
-                            for_one: false,
-                        }),
-                    },
-                )
-                .await;
-        }
+        let since = round(self.waiters.shared().0.load(Ordering::Acquire));
+        self.waiters.claim(at, Since(since))
     }
 
     /// [`notified`](Self::notified) on a plain thread, which is blocked. Not for tasks.
@@ -159,26 +144,56 @@ fn round(word: usize) -> usize {
     word & !(PERMIT | WAITERS)
 }
 
+/// What a future of the notify wants: to be notified in a later round than this, or alone.
+struct Since(usize);
+
+impl Claim<Word> for Since {
+    type Output = ();
+    const KIND: WaitKind = WaitKind::Event;
+
+    #[inline]
+    fn attempt(&mut self, list: &WaitList<Word>) -> Option<()> {
+        list.shared().take(self.0, 0).then_some(())
+    }
+
+    fn enter(&mut self, locked: &mut Locked<'_, Word>) -> Entry<(), Ask> {
+        match locked.shared().take(self.0, WAITERS) {
+            true => Entry::Done(()),
+            false => Entry::Wait(Ask {
+                round: self.0,
+                for_one: false,
+            }),
+        }
+    }
+
+    #[inline]
+    fn granted(self, _: &WaitList<Word>, _: Ask) {}
+}
+
 impl Word {
     /// N5 and, with `raise` = WAITERS, N6: whether the one who asks since `since` is notified already.
+    #[inline]
     fn take(&self, since: usize, raise: usize) -> bool {
-        // ordering: relaxed, a first guess for the exchange.
-        let mut word = self.0.load(Ordering::Relaxed);
+        // ordering: N5, row A.
+        let mut word = self.0.load(Ordering::Acquire);
         loop {
-            let notified = word & PERMIT != 0 || round(word) != since;
-            let next = match round(word) == since {
+            if round(word) != since {
                 // A later round notifies without using up the permit.
-                false => word,
-                true if notified => word & !PERMIT,
-                true => word | raise,
+                return true;
+            }
+            let notified = word & PERMIT != 0;
+            let next = if notified {
+                word & !PERMIT
+            } else {
+                word | raise
             };
-            if !notified && next == word {
+            if next == word {
                 return false;
             }
             // ordering: N5, N6, rows A and B.
             match self
                 .0
-                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return notified,
                 Err(now) => word = now,
@@ -198,14 +213,9 @@ impl Word {
             return;
         }
         let mut locked = list.lock();
-        let waker = locked.grant_front(|ask| ask.for_one = true);
-        if waker.is_none() {
+        if !locked.grant_front(|ask| ask.for_one = true) {
             // ordering: N2 falling back to N1, row A.
             locked.shared().0.fetch_or(PERMIT, Ordering::AcqRel);
-        }
-        drop(locked);
-        if let Some(waker) = waker {
-            waker.wake();
         }
     }
 }
@@ -215,8 +225,10 @@ impl Protocol for Word {
     type Note = Ask;
 
     fn emptied(&self) {
-        // ordering: N7; the mutex orders WAITERS, what others published must pass through this write.
-        self.0.fetch_and(!WAITERS, Ordering::AcqRel);
+        // ordering: N7, row C.
+        let word = self.0.load(Ordering::Acquire);
+        // ordering: N7, row C.
+        self.0.store(word & !WAITERS, Ordering::Release);
     }
 
     fn left(_: &WaitList<Self>, _: Ask) {}

@@ -30,7 +30,7 @@ use crate::ambient::WaitKind;
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
-use crate::wait::{Entry, Lane, Locked, Protocol, WaitList, Waited, block_on};
+use crate::wait::{Claim, Entry, Lane, Locked, Protocol, WaitList, block_on};
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -137,11 +137,7 @@ impl<T> RwLock<T> {
     /// waits the call completes without waiting.
     #[track_caller]
     pub fn read(&self) -> impl Future<Output = ReadGuard<'_, T>> {
-        let at = Location::caller();
-        async move {
-            self.acquire(Share::Read, at).await;
-            ReadGuard { lock: self }
-        }
+        self.waiters.claim(Location::caller(), Reading(self))
     }
 
     /// Waits to write.
@@ -151,11 +147,7 @@ impl<T> RwLock<T> {
     /// As [`read`](Self::read).
     #[track_caller]
     pub fn write(&self) -> impl Future<Output = WriteGuard<'_, T>> {
-        let at = Location::caller();
-        async move {
-            self.acquire(Share::Write, at).await;
-            WriteGuard { lock: self }
-        }
+        self.waiters.claim(Location::caller(), Writing(self))
     }
 
     /// Waits to read with the right to [upgrade](UpgradableGuard::upgrade).
@@ -165,11 +157,8 @@ impl<T> RwLock<T> {
     /// As [`read`](Self::read).
     #[track_caller]
     pub fn upgradable_read(&self) -> impl Future<Output = UpgradableGuard<'_, T>> {
-        let at = Location::caller();
-        async move {
-            self.acquire(Share::Upgradable, at).await;
-            UpgradableGuard { lock: self }
-        }
+        self.waiters
+            .claim(Location::caller(), ReadingUpgradable(self))
     }
 
     /// Reads, if nobody writes or waits.
@@ -218,25 +207,77 @@ impl<T> RwLock<T> {
         self.value.into_inner()
     }
 
-    async fn acquire(&self, share: Share, at: &'static Location<'static>) {
-        let word = self.waiters.shared();
-        let fast = || (share != Share::Upgrade && word.try_admit(share)).then_some(());
-        let enter = |_: &mut Locked<'_, Word>| match word.admit_or_expect_waiter(share) {
-            true => Entry::Done(()),
-            false if share == Share::Upgrade => Entry::WaitAside(share),
-            false => Entry::Wait(share),
-        };
-        match self.waiters.wait(WaitKind::Lock, at, fast, enter).await {
-            Waited::Done(()) | Waited::Granted(_) => {}
-        }
-    }
-
     fn value_ref(&self) -> *const T {
         self.value.with(|value| value)
     }
 
     fn value_mut(&self) -> *mut T {
         self.value.with_mut(|value| value)
+    }
+}
+
+/// Declares what a future of the lock wants: which share, for which guard.
+macro_rules! claims {
+    ($($name:ident: $share:expr, $try:ident => $guard:ident;)+) => {$(
+        struct $name<'a, T>(&'a RwLock<T>);
+
+        impl<'a, T> Claim<Word> for $name<'a, T> {
+            type Output = $guard<'a, T>;
+            const KIND: WaitKind = WaitKind::Lock;
+
+            #[inline]
+            fn attempt(&mut self, _: &WaitList<Word>) -> Option<$guard<'a, T>> {
+                self.0.$try()
+            }
+
+            fn enter(&mut self, locked: &mut Locked<'_, Word>) -> Entry<$guard<'a, T>, Share> {
+                match locked.shared().admit_or_expect_waiter($share) {
+                    true => Entry::Done($guard { lock: self.0 }),
+                    false => Entry::Wait($share),
+                }
+            }
+
+            #[inline]
+            fn granted(self, _: &WaitList<Word>, _: Share) -> $guard<'a, T> {
+                $guard { lock: self.0 }
+            }
+        }
+    )+};
+}
+
+claims! {
+    Reading: Share::Read, try_read => ReadGuard;
+    ReadingUpgradable: Share::Upgradable, try_upgradable_read => UpgradableGuard;
+    Writing: Share::Write, try_write => WriteGuard;
+}
+
+/// What an upgrade wants. The guard gives its share back if the wait is dropped, behind the waiter (G8).
+struct Upgrading<'a, T>(Option<UpgradableGuard<'a, T>>);
+
+impl<'a, T> Upgrading<'a, T> {
+    /// The upgradable share has become the writer's.
+    fn upgraded(&mut self) -> WriteGuard<'a, T> {
+        let guard = self.0.take().expect("an upgrade completes once");
+        let lock = guard.lock;
+        #[expect(clippy::mem_forget, reason = "its share has become the writer's")]
+        std::mem::forget(guard);
+        WriteGuard { lock }
+    }
+}
+
+impl<'a, T> Claim<Word> for Upgrading<'a, T> {
+    type Output = WriteGuard<'a, T>;
+    const KIND: WaitKind = WaitKind::Lock;
+
+    fn enter(&mut self, locked: &mut Locked<'_, Word>) -> Entry<WriteGuard<'a, T>, Share> {
+        match locked.shared().admit_or_expect_waiter(Share::Upgrade) {
+            true => Entry::Done(self.upgraded()),
+            false => Entry::WaitAside(Share::Upgrade),
+        }
+    }
+
+    fn granted(mut self, _: &WaitList<Word>, _: Share) -> WriteGuard<'a, T> {
+        self.upgraded()
     }
 }
 
@@ -329,11 +370,7 @@ impl Word {
                 // Everybody else stands behind the upgrade, but for its being granted they wait for nothing new.
                 return;
             }
-            let waker = locked.grant_front_in(Lane::Side, |_| {});
-            drop(locked);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            locked.grant_front_in(Lane::Side, |_| {});
             return;
         }
         locked.grant_while(|this, (), share| pick(this, *share));
@@ -395,16 +432,8 @@ impl<'a, T> UpgradableGuard<'a, T> {
     /// A future dropped while it waits gives the share back.
     #[track_caller]
     pub fn upgrade(self) -> impl Future<Output = WriteGuard<'a, T>> {
-        let at = Location::caller();
-        async move {
-            let lock = self.lock;
-            // Dropped in the middle: first the waiter goes (G8 if need be), then this guard gives the share back.
-            let guard = self;
-            lock.acquire(Share::Upgrade, at).await;
-            #[expect(clippy::mem_forget, reason = "its share has become the writer's")]
-            std::mem::forget(guard);
-            WriteGuard { lock }
-        }
+        let list = &self.lock.waiters;
+        list.claim(Location::caller(), Upgrading(Some(self)))
     }
 
     /// Becomes the writer if there is no other reader.

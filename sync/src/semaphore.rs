@@ -11,15 +11,16 @@
 //! | S4 | release, a waiter leaving | permits +n; grant from the head as long as they suffice, −n each | yes |
 //! | S5 | last waiter gone | lower WAITERS | yes |
 //!
-//! **Ordering.** Row A: S2, S4 release and S1, S3 acquire: who acquires sees what came before the release. All edges
-//! are read-modify-writes, so that the release sequence of one S2 survives the next. Row B: of S2 and S3 one sees the
-//! other.
+//! **Ordering.** Row A: S2, S4 release and S1, S3 acquire: who acquires sees what came before the release. S1 to S3 are
+//! read-modify-writes, so that the release sequence of one S2 survives the next. S4 and S5 are a load that acquires and a
+//! store that releases, which hands on what was read; no exchange can fall between the two, for with WAITERS up S1 and S2
+//! fail, and the mutex excludes the rest. Row B: of S2 and S3 one sees the other.
 
 use crate::ambient::WaitKind;
 use crate::error::ReleaseError;
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::prim::const_fn;
-use crate::wait::{Entry, Locked, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -114,12 +115,7 @@ impl Semaphore {
     #[track_caller]
     #[inline]
     pub fn acquire_many(&self, n: usize) -> impl Future<Output = Permit<'_>> {
-        let at = Location::caller();
-        self.check(n);
-        async move {
-            self.acquire_at(n, at).await;
-            Permit { semaphore: self, n }
-        }
+        self.acquire_at(n, Location::caller())
     }
 
     /// Takes a permit if one is there and nobody waits.
@@ -161,7 +157,7 @@ impl Semaphore {
         let at = Location::caller();
         self.check(n);
         async move {
-            self.acquire_at(n, at).await;
+            self.acquire_at(n, at).await.forget();
             OwnedPermit { semaphore: self, n }
         }
     }
@@ -236,15 +232,15 @@ impl Semaphore {
         );
     }
 
+    #[track_caller]
     #[inline]
-    async fn acquire_at(&self, n: usize, at: &'static Location<'static>) {
-        let word = self.waiters.shared();
-        let fast = || word.try_take(n).then_some(());
-        let enter = |_: &mut Locked<'_, Word>| match word.take_or_expect_waiter(n) {
-            true => Entry::Done(()),
-            false => Entry::Wait(n),
-        };
-        let _ = self.waiters.wait(WaitKind::Permit, at, fast, enter).await;
+    fn acquire_at(
+        &self,
+        n: usize,
+        at: &'static Location<'static>,
+    ) -> impl Future<Output = Permit<'_>> {
+        self.check(n);
+        self.waiters.claim(at, Acquire { semaphore: self, n })
     }
 }
 
@@ -331,6 +327,36 @@ impl BoundedSemaphore {
     }
 }
 
+/// What a future of the semaphore wants.
+struct Acquire<'a> {
+    semaphore: &'a Semaphore,
+    n: usize,
+}
+
+impl<'a> Claim<Word> for Acquire<'a> {
+    type Output = Permit<'a>;
+    const KIND: WaitKind = WaitKind::Permit;
+
+    #[inline]
+    fn attempt(&mut self, _: &WaitList<Word>) -> Option<Permit<'a>> {
+        self.semaphore.try_acquire_many(self.n)
+    }
+
+    fn enter(&mut self, locked: &mut Locked<'_, Word>) -> Entry<Permit<'a>, usize> {
+        let Self { semaphore, n } = *self;
+        match locked.shared().take_or_expect_waiter(n) {
+            true => Entry::Done(Permit { semaphore, n }),
+            false => Entry::Wait(n),
+        }
+    }
+
+    #[inline]
+    fn granted(self, _: &WaitList<Word>, n: usize) -> Permit<'a> {
+        let semaphore = self.semaphore;
+        Permit { semaphore, n }
+    }
+}
+
 impl Word {
     /// S1.
     #[inline]
@@ -374,7 +400,12 @@ impl Word {
         let mut word = this.word.load(Ordering::Relaxed);
         loop {
             if word & WAITERS != 0 {
-                return Self::release_contended(list, n);
+                if let Some(released) = Self::release_contended(list, n) {
+                    return released;
+                }
+                // ordering: relaxed, as above.
+                word = this.word.load(Ordering::Relaxed);
+                continue;
             }
             if this.bound - word / PERMIT < n {
                 return Err(ReleaseError);
@@ -392,30 +423,37 @@ impl Word {
         }
     }
 
-    /// S4.
+    /// S4, or `None` if nobody waits any more.
     #[cold]
-    fn release_contended(list: &WaitList<Self>, n: usize) -> Result<(), ReleaseError> {
+    fn release_contended(list: &WaitList<Self>, n: usize) -> Option<Result<(), ReleaseError>> {
         let locked = list.lock();
         let this = list.shared();
-        // ordering: S4, row A. Without waiters S1 and S2 may interfere, hence the loop.
-        this.word
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
-                (this.bound - word / PERMIT >= n).then_some(word + n * PERMIT)
-            })
-            .map_err(|_| ReleaseError)?;
+        // ordering: S4, row A.
+        let word = this.word.load(Ordering::Acquire);
+        if word & WAITERS == 0 {
+            return None;
+        }
+        if this.bound - word / PERMIT < n {
+            return Some(Err(ReleaseError));
+        }
+        // ordering: S4, row A.
+        this.word.store(word + n * PERMIT, Ordering::Release);
         Self::grant(locked);
-        Ok(())
+        Some(Ok(()))
     }
 
     /// Grants from the head for as long as the permits suffice.
     fn grant(locked: Locked<'_, Self>) {
         locked.grant_while(|this, (), n| {
-            // ordering: S4: while somebody waits permits move under the mutex only; acquire and release keep row A whole.
-            this.word
-                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
-                    (word / PERMIT >= *n).then(|| word - *n * PERMIT)
-                })
-                .is_ok()
+            // ordering: S4, row A.
+            let word = this.word.load(Ordering::Acquire);
+            debug_assert!(word & WAITERS != 0, "somebody waits: {word:#x}");
+            let suffice = word / PERMIT >= *n;
+            if suffice {
+                // ordering: S4, row A.
+                this.word.store(word - *n * PERMIT, Ordering::Release);
+            }
+            suffice
         });
     }
 }
@@ -426,8 +464,10 @@ impl Protocol for Word {
     type Note = usize;
 
     fn emptied(&self) {
-        // ordering: S5, relaxed: the mutex orders WAITERS, and a read-modify-write keeps row A's release sequence whole.
-        self.word.fetch_and(!WAITERS, Ordering::Relaxed);
+        // ordering: S5, row A.
+        let word = self.word.load(Ordering::Acquire);
+        // ordering: S5, row A.
+        self.word.store(word & !WAITERS, Ordering::Release);
     }
 
     /// Who asked for many may have held up who asked for few.

@@ -146,10 +146,24 @@ fn leaves_that_wait_cost_no_budget() {
 /// A protocol whose every hook panics: the list must stay whole.
 mod angry_protocol {
     use loxley_sync::ambient::WaitKind;
-    use loxley_sync::wait::{Entry, Protocol, WaitList};
+    use loxley_sync::wait::{Claim, Entry, Locked, Protocol, WaitList};
     use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
     struct Angry;
+
+    /// Always waits, with this note.
+    struct Patient(u8);
+
+    impl Claim<Angry> for Patient {
+        type Output = ();
+        const KIND: WaitKind = WaitKind::Lock;
+
+        fn enter(&mut self, _: &mut Locked<'_, Angry>) -> Entry<(), u8> {
+            Entry::Wait(self.0)
+        }
+
+        fn granted(self, _: &WaitList<Angry>, _: u8) {}
+    }
 
     impl Protocol for Angry {
         type State = ();
@@ -175,30 +189,26 @@ mod angry_protocol {
     #[test]
     fn a_protocol_that_panics_everywhere_does_not_break_the_links() {
         let list = &WaitList::new(Angry, ());
-        let enlist = |note| {
-            let at = Location::caller();
-            super::support::hand(async move {
-                let waited = list.wait::<()>(WaitKind::Lock, at, || None, |_| Entry::Wait(note));
-                drop(waited.await);
-            })
-            .pending()
-        };
+        let enlist =
+            |note| super::support::hand(list.claim(Location::caller(), Patient(note))).pending();
         let quietly = |f: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(f)).is_err();
         let mut waiters: Vec<_> = (0..5).map(|note| Some(enlist(note))).collect();
         assert!(quietly(&mut || drop(waiters[2].take())));
         assert!(quietly(&mut || drop(waiters[0].take())));
         assert_eq!(list.lock().waiters(), 3);
-        assert!(quietly(&mut || drop(
-            list.lock().grant_front(|_| panic!("edit"))
-        )));
+        assert!(quietly(&mut || {
+            list.lock().grant_front(|_| panic!("edit"));
+        }));
         assert!(quietly(&mut || list
             .lock()
             .grant_while(|_, (), _| panic!("pick"))));
         assert_eq!(list.lock().waiters(), 3);
-        drop(list.lock().grant_front(|_| {}));
+        assert!(list.lock().grant_front(|_| {}));
         assert!(quietly(&mut || drop(waiters[1].take())));
         assert!(quietly(&mut || drop(waiters[4].take())));
-        assert!(quietly(&mut || drop(list.lock().grant_front(|_| {}))));
+        assert!(quietly(&mut || {
+            list.lock().grant_front(|_| {});
+        }));
         waiters[3].as_mut().unwrap().ready();
         assert_eq!(list.lock().waiters(), 0);
     }

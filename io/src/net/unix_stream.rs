@@ -13,7 +13,8 @@ use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering};
 use rustix::net::SocketType;
 
-use super::split::{ByteStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
+use super::split::{ByteStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use super::unix_message::{Sort, messages};
 use crate::async_fd::Registered;
 use crate::bytes::{Carrier, Kind};
 use crate::methods::{byte_peeking, byte_reading, byte_writing};
@@ -149,12 +150,12 @@ impl UnixStream {
 
     /// Splits the stream into two halves that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_, Self>, WriteHalf<'_, Self>) {
-        (ReadHalf(self), WriteHalf(self))
+        ByteStream::split(self)
     }
 
     /// Splits the stream into two halves for two tasks. Dropping the writing half ends it.
     pub fn into_split(self) -> (OwnedReadHalf<Self>, OwnedWriteHalf<Self>) {
-        into_split(self)
+        ByteStream::into_split(self)
     }
 
     /// Our address; unnamed unless we were accepted.
@@ -175,27 +176,7 @@ impl UnixStream {
         self.socket.get_ref().peer_addr()
     }
 
-    /// Who is at the other end: the process as it was when it connected, or when it began to listen.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say, or does not know how ([`Unsupported`](io::ErrorKind::Unsupported), outside Linux).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use loxley_io::UnixStream;
-    /// # loxley_runtime::run(async {
-    /// let (ours, _theirs) = UnixStream::pair()?;
-    /// let peer = ours.peer_cred()?;
-    /// assert_eq!(peer.pid(), i32::try_from(std::process::id()).ok());
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn peer_cred(&self) -> io::Result<UnixCredentials> {
-        let (pid, uid, gid) = sys::unix::peer_credentials(self.socket.as_fd())?;
-        Ok(UnixCredentials { pid, uid, gid })
-    }
+    messages!(Sort::Stream);
 
     /// The error that the socket has kept for the next operation, taken away.
     ///
@@ -294,6 +275,10 @@ pub struct UnixCredentials {
 }
 
 impl UnixCredentials {
+    pub(super) fn new((pid, uid, gid): (i32, u32, u32)) -> Self {
+        Self { pid, uid, gid }
+    }
+
     /// The process; `None` if it has no number in our PID namespace. The number may have passed to another process since.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {

@@ -28,7 +28,7 @@ use std::task::{Context, Poll};
 
 use loxley_runtime::Handle;
 use loxley_sync::Notify;
-use loxley_sync::ambient::{WaitKind, attempt, poll_budgeted, wait_reason};
+use loxley_sync::ambient::{WaitKind, poll_budgeted, wait_reason};
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::wait::WaitCell;
@@ -569,7 +569,8 @@ impl Link {
         at: &'static Location<'static>,
         look: impl Fn(&Outgoing) -> Option<T>,
     ) -> T {
-        if let Some(done) = attempt(|| look(&self.out.lock())).await {
+        let first = poll_fn(|cx| poll_budgeted(cx, |_| Poll::Ready(look(&self.out.lock()))));
+        if let Some(done) = first.await {
             return done;
         }
         loop {

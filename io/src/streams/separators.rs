@@ -157,6 +157,7 @@ mod tests {
             list.check().expect("separators");
             list.find(text.as_bytes(), 0).map(|m| (m.start, m.end))
         };
+        // Of two that end together the shorter one is the match, as in asyncio.
         assert_eq!(found(&["\r\n", "\n"], "ab\r\ncd"), Some((3, 4)));
         assert_eq!(found(&["bcd", "c"], "abcd"), Some((2, 3)));
         assert_eq!(found(&["xy", "y"], "axy"), Some((2, 3)));

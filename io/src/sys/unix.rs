@@ -4,14 +4,20 @@
 //! panic what a peer may legally bind, a path that fills the whole of `sun_path`.
 
 use std::ffi::OsStr;
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, sockopt};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SocketAddrUnix, SocketType, sendmsg,
+    sendmsg_addr, sockopt,
+};
+
+use super::{control, raw};
 
 /// The longest path or abstract name: one byte less than `sun_path` has, for the NUL.
 #[cfg(not(target_vendor = "apple"))]
@@ -86,7 +92,7 @@ fn abstract_name(addr: &SocketAddr) -> Option<&[u8]> {
 }
 
 /// As rustix wants it.
-fn raw(addr: &SocketAddr) -> io::Result<SocketAddrUnix> {
+fn wire(addr: &SocketAddr) -> io::Result<SocketAddrUnix> {
     if let Some(path) = addr.as_pathname() {
         return Ok(SocketAddrUnix::new(path)?);
     }
@@ -108,7 +114,7 @@ pub(crate) fn socket(kind: SocketType) -> io::Result<OwnedFd> {
 /// A non-blocking socket that listens on `addr`.
 pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     let socket = socket(SocketType::STREAM)?;
-    rustix::net::bind(&socket, &raw(addr)?)?;
+    rustix::net::bind(&socket, &wire(addr)?)?;
     rustix::net::listen(&socket, super::BACKLOG)?;
     Ok(socket)
 }
@@ -116,7 +122,7 @@ pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
 /// A non-blocking socket for a server, bound to `addr`.
 pub(crate) fn bound(addr: &SocketAddr) -> io::Result<OwnedFd> {
     let socket = socket(SocketType::STREAM)?;
-    rustix::net::bind(&socket, &raw(addr)?)?;
+    rustix::net::bind(&socket, &wire(addr)?)?;
     Ok(socket)
 }
 
@@ -124,7 +130,7 @@ pub(crate) fn bound(addr: &SocketAddr) -> io::Result<OwnedFd> {
 pub(crate) fn is_alive(addr: &SocketAddr) -> io::Result<bool> {
     use rustix::io::Errno;
     let probe = socket(SocketType::STREAM)?;
-    match rustix::net::connect(&probe, &raw(addr)?) {
+    match rustix::net::connect(&probe, &wire(addr)?) {
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
         // Its queue is full, or it is of another type.
         Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Ok(true),
@@ -132,9 +138,18 @@ pub(crate) fn is_alive(addr: &SocketAddr) -> io::Result<bool> {
     }
 }
 
+/// A non-blocking datagram socket, bound to `addr` if there is one.
+pub(crate) fn datagram(addr: Option<&SocketAddr>) -> io::Result<OwnedFd> {
+    let socket = socket(SocketType::DGRAM)?;
+    if let Some(addr) = addr {
+        rustix::net::bind(&socket, &wire(addr)?)?;
+    }
+    Ok(socket)
+}
+
 /// Connects at once, or would block: the listener's queue is full, and there is no event that says when it is not.
 pub(crate) fn connect(socket: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
-    let addr = raw(addr)?;
+    let addr = wire(addr)?;
     loop {
         match rustix::net::connect(socket, &addr) {
             Err(rustix::io::Errno::INTR) => {}
@@ -183,7 +198,7 @@ const UNNAMED_LEN: u32 = 2;
 /// Who connected, or listened, at the other end: process, user, group. The process is 0 if it has no number here.
 #[cfg(target_os = "linux")]
 pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<(i32, u32, u32)> {
-    super::raw::peer_credentials(socket)
+    raw::peer_credentials(socket)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -192,4 +207,133 @@ pub(crate) fn peer_credentials(_socket: BorrowedFd<'_>) -> io::Result<(i32, u32,
         io::ErrorKind::Unsupported,
         "who the peer is cannot be asked on this system",
     ))
+}
+
+/// The most descriptors in one message (`SCM_MAX_FD`).
+pub(crate) const DESCRIPTORS_MAX: usize = 253;
+
+/// Sends bytes, and descriptors along with the first of them.
+pub(crate) fn send_with(
+    socket: BorrowedFd<'_>,
+    payload: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    to: Option<&SocketAddr>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fits = descriptors.is_empty() || control.push(SendAncillaryMessage::ScmRights(descriptors));
+    if !fits || descriptors.len() > DESCRIPTORS_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "{} descriptors in one message; the system takes at most {DESCRIPTORS_MAX}: send several",
+                descriptors.len()
+            ),
+        ));
+    }
+    let bufs = [IoSlice::new(payload)];
+    Ok(match to {
+        Some(to) => sendmsg_addr(socket, &wire(to)?, &bufs, &mut control, super::SEND)?,
+        None => sendmsg(socket, &bufs, &mut control, super::SEND)?,
+    })
+}
+
+/// A message and what came along with it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) len: usize,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) credentials: Option<(i32, u32, u32)>,
+    /// `None` also for an address that nobody can send to.
+    pub(crate) from: Option<SocketAddr>,
+    pub(crate) is_truncated: bool,
+    pub(crate) lost_control: bool,
+}
+
+/// Words of buffer for so many descriptors, and for credentials.
+pub(crate) fn control_words(descriptors: usize) -> usize {
+    let descriptors = descriptors.min(DESCRIPTORS_MAX) * size_of::<RawFd>();
+    control::words(descriptors) + control::words(CREDENTIALS_LEN)
+}
+
+/// Process, user, group.
+const CREDENTIALS_LEN: usize = 12;
+
+/// Receives bytes, and what came along with them.
+pub(crate) fn receive_with(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    control: &mut [u64],
+) -> io::Result<Received> {
+    let mut name = [0; FAMILY_LEN + NAME_MAX + 1];
+    let bufs = &mut [IoSliceMut::new(buf)];
+    let (outcome, descriptors) = raw::receive(socket, bufs, &mut name, control)?;
+    Ok(Received {
+        len: outcome.len,
+        descriptors,
+        credentials: credentials(control, outcome.control_len),
+        from: sender(&name, outcome.address_len),
+        is_truncated: outcome.flags & libc::MSG_TRUNC != 0,
+        lost_control: outcome.flags & libc::MSG_CTRUNC != 0,
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn credentials(words: &[u64], len: usize) -> Option<(i32, u32, u32)> {
+    let (_, _, data) = control::messages(words, len).find(|(level, sort, data)| {
+        (*level, *sort) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS)
+            && data.len() >= CREDENTIALS_LEN
+    })?;
+    let part = |at| control::integer(words, data.start + at);
+    let unsigned = |at| u32::from_ne_bytes(part(at).to_ne_bytes());
+    Some((part(0), unsigned(4), unsigned(8)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn credentials(_words: &[u64], _len: usize) -> Option<(i32, u32, u32)> {
+    None
+}
+
+fn sender(name: &[u8], len: usize) -> Option<SocketAddr> {
+    let bytes = name.get(FAMILY_LEN..len).unwrap_or_default();
+    match bytes {
+        // The kernel counts the NUL of a path, and a name that was never given has nothing.
+        [] => SocketAddr::from_pathname("").ok(),
+        [0, name @ ..] => abstract_address(name).ok(),
+        path => {
+            let end = path.iter().position(|&byte| byte == 0);
+            let path = OsStr::from_bytes(&path[..end.unwrap_or(path.len())]);
+            SocketAddr::from_pathname(path).ok()
+        }
+    }
+}
+
+/// What stands before the name in `sockaddr_un`.
+const FAMILY_LEN: usize = 2;
+
+/// Whether the kernel adds the sender's credentials to every message.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_passcred(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    Ok(sockopt::set_socket_passcred(socket, on)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_passcred(_socket: BorrowedFd<'_>, _on: bool) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "credentials do not come along with messages on this system",
+    ))
+}
+
+/// Whether the socket itself has room for a message; where sending would block all the same, it is the receiver that has
+/// none.
+pub(crate) fn has_room(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut polled, Some(&now))?;
+    Ok(polled[0].revents().contains(PollFlags::OUT))
 }

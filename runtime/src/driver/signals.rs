@@ -150,6 +150,18 @@ pub fn die_by(signum: i32) -> ! {
     process::exit(128_i32.saturating_add(signum))
 }
 
+/// Whether signal `signum` does what it does by default: nobody handles or ignores it.
+pub(crate) fn is_default(signum: i32) -> bool {
+    Disposition::of(signum).is_ok_and(|now| now.calls_the_same(&Disposition::default_action()))
+}
+
+/// Whether more than one listener of ours hears signal `signum`, or the program has taken it for good.
+pub(crate) fn is_shared(signum: i32) -> bool {
+    table()
+        .get(&signum)
+        .is_some_and(|entry| entry.hooks > 1 || entry.before.calls_the_same(&entry.ours))
+}
+
 /// One listener's registration with the handler of one signal. Dropped, the last one puts the old disposition back.
 #[derive(Debug)]
 struct Hook {

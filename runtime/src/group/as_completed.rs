@@ -76,6 +76,10 @@ impl<T> AsCompleted<T> {
     /// # Cancel safety
     ///
     /// Nothing is lost: a task is taken out by the poll that returns it.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it waits; this is the word of every stream"
+    )]
     pub fn next(&mut self) -> impl Future<Output = Option<Task<T>>> {
         poll_fn(move |cx| self.poll_next_task(cx))
     }

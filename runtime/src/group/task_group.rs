@@ -240,7 +240,8 @@ impl<U: Send, E: Send> ChildOutput<E> for Result<U, E> {
 
 /// A child of a [`TaskGroup`]: a [`Task`] that may be dropped without a word, since its group waits for it.
 ///
-/// Awaited after it failed, it gives [`TaskError::Cancelled`]: its group has the error.
+/// Awaited after it failed, it gives [`TaskError::Cancelled`]: its group has the error. A body that gets to see that, because
+/// it did not have to wait, and fails for it, adds an error of its own after the child's.
 pub struct Child<T>(Task<T>);
 
 impl<T> Child<T> {

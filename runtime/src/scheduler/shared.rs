@@ -84,7 +84,7 @@ pub(super) struct Foreign {
 
 /// One runtime.
 pub(crate) struct Shared {
-    pub(super) config: Config,
+    pub(crate) config: Config,
     pub(super) remotes: Box<[CachePadded<Remote>]>,
     pub(super) injector: Injector<Scheduled>,
     pub(super) idle: Idle,

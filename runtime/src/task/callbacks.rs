@@ -1,7 +1,7 @@
 //! Who wants to hear that a task has ended, and the small task that tells them.
 //!
-//! A registration is pushed under the list's lock, then T13 says so in the state word. Either T9 sees that, and its worker
-//! closes the list after the edge; or T13 comes too late, and whoever registered closes it. The list is closed once, and
+//! A registration is pushed under the list's lock, then T14 says so in the state word. Either T9 sees that, and its worker
+//! closes the list after the edge; or T14 comes too late, and whoever registered closes it. The list is closed once, and
 //! what is registered afterwards is [`Steps`] at once.
 //!
 //! Every callback is called exactly once, unless it is removed before: [`Steps`] that are dropped unpolled, because the

@@ -11,13 +11,12 @@ use super::callbacks::Callbacks;
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
-use loxley_sync::CancelledError;
-use loxley_sync::Context;
 use loxley_sync::ambient::scope::{Planted, Tree};
 use loxley_sync::ambient::{WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
 use loxley_sync::prim::cell::{Tracked, UnsafeCell};
 use loxley_sync::prim::lock::Mutex;
+use loxley_sync::{CancelledError, Context};
 use std::future::Future;
 use std::panic::Location;
 use std::ptr;
@@ -72,14 +71,14 @@ pub(crate) struct Header {
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Mutex<Option<Arc<str>>>,
-    /// Its cancel scopes and the requests it was given.
-    pub(crate) tree: Tree,
-    /// The request that ended it.
-    pub(crate) ended_by: Mutex<Option<CancelledError>>,
     /// The context variables, until the task ends. Once there, it is never another one.
     pub(crate) context: Mutex<Option<Context>>,
     /// Who wants to hear of the end; see `callbacks.rs`.
     pub(crate) callbacks: Mutex<Callbacks>,
+    /// Its cancel scopes and the requests it was given.
+    pub(crate) tree: Tree,
+    /// The request that ended it.
+    pub(crate) ended_by: Mutex<Option<CancelledError>>,
 }
 
 impl Planted for Cold {

@@ -36,8 +36,8 @@
 //! | T11 | `set_join`, `clear_join`, `drop_join` | join bits only | see each |
 //! | T13 | `take_request`, `keep_request` | − request bit, or + again while a scope has yet to act; holder of *running* only | `bool` |
 //! | T12 | `release` | −1 reference | `Nothing`, `Free` |
-//! | T13 | `watch` | + watched bit | `Noted`, `TooLate` |
-//! | T14 | `unwatch` | running: − watched bit, right before T9 | – |
+//! | T14 | `watch` | + watched bit | `Noted`, `TooLate` |
+//! | T15 | `unwatch` | running: − watched bit, right before T9 | – |
 //!
 //! # References
 //!
@@ -83,12 +83,17 @@ const JOIN_WAKER: usize = 1 << 5;
 /// The runtime shuts down: the next request delivered ends the task whatever scopes it is in. Set by T10, never cleared.
 const STOP: usize = 1 << 6;
 
-/// Done callbacks may have been registered. Set by T13 after one was; cleared by T14, when the completing worker has taken
+/// Done callbacks may have been registered. Set by T14 after one was; cleared by T15, when the completing worker has taken
 /// what it needs to run them. After *complete* it means nothing.
-const WATCHED: usize = 1 << 6;
+const WATCHED: usize = 1 << 7;
 
 const REF_SHIFT: u32 = 8;
 const REF: usize = 1 << REF_SHIFT;
+const FLAGS: usize = RUNNING | SCHEDULED | COMPLETE | REQUEST | JOIN | JOIN_WAKER | STOP | WATCHED;
+const _: () = assert!(
+    FLAGS == REF - 1,
+    "every flag has a bit of its own, below the count"
+);
 const LIFECYCLE: usize = RUNNING | SCHEDULED | COMPLETE;
 
 /// The word.
@@ -336,7 +341,7 @@ impl State {
         }
     }
 
-    /// T13: a done callback was registered.
+    /// T14: a done callback was registered.
     pub fn watch(&self) -> Watch {
         // ordering: release publishes the registration to T9; acquire pairs with T9 for the answer *too late*.
         let before = Snapshot(self.0.fetch_or(WATCHED, Ordering::AcqRel));
@@ -347,11 +352,11 @@ impl State {
         }
     }
 
-    /// T14: the completing worker will look for callbacks after T9. One registered from now on sets the bit again.
+    /// T15: the completing worker will look for callbacks after T9. One registered from now on sets the bit again.
     pub fn unwatch(&self) {
-        // ordering: acquire sees the registrations of T13; release keeps the chain.
+        // ordering: acquire sees the registrations of T14; release keeps the chain.
         let before = Snapshot(self.0.fetch_and(!WATCHED, Ordering::AcqRel));
-        debug_assert!(before.is_running(), "T14 unwatch of {before:?}");
+        debug_assert!(before.is_running(), "T15 unwatch of {before:?}");
     }
 
     /// T11: the handle has stored a waker and hands it over. False: the task is complete, the waker stays the handle's.

@@ -4,7 +4,7 @@
 //! A leaf that finds the budget spent wakes itself and returns `Pending`; the task goes to the back of its queue.
 
 use super::RECORD;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -125,30 +125,4 @@ pub fn poll_budgeted<T>(
         }
         outcome
     })
-}
-
-/// Tries an operation once, under the budget: what it gave, or `None` if it has to wait. A try that fails costs nothing.
-///
-/// # Cancel safety
-///
-/// Dropped before it is ready, `operation` has not been called.
-#[inline]
-pub async fn attempt<T>(operation: impl FnOnce() -> Option<T>) -> Option<T> {
-    let mut operation = Some(operation);
-    poll_fn(move |cx| {
-        RECORD.with(|record| match record.budget.get().0 {
-            Some(0) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            budget => {
-                let done = operation.take().and_then(|operation| operation());
-                if let (Some(_), Some(left)) = (&done, budget) {
-                    record.budget.set(Budget(Some(left - 1)));
-                }
-                Poll::Ready(done)
-            }
-        })
-    })
-    .await
 }

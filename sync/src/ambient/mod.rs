@@ -14,9 +14,7 @@ mod reason;
 pub mod scope;
 mod tree;
 
-pub use budget::{
-    POLL_BUDGET, attempt, has_budget_remaining, poll_budget, poll_budgeted, unconstrained,
-};
+pub use budget::{POLL_BUDGET, has_budget_remaining, poll_budget, poll_budgeted, unconstrained};
 pub use catch::{
     CatchCancelled, Uncancellable, catch_cancelled, checkpoint, uncancellable, with_cleanup,
 };

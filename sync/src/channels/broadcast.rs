@@ -1,26 +1,42 @@
 //! A channel in which every receiver gets every value.
 //!
-//! A ring of the latest values stands under the wait list's mutex; each receiver keeps the number of the value it reads
-//! next. A waiter's grant carries nothing: what it waits for is in the ring, so that a dropped waiter loses nothing.
+//! Values are numbered in the order in which they are sent. They stand in *blocks*, each filled once and never changed:
+//! a receiver keeps the block it reads from, and reads what is in it without a lock and without writing to memory that
+//! others use. The mutex is for senders, for the step from one block to the next, and for waiting. What has fallen out is a
+//! matter of numbers alone: the latest `capacity` values count, whatever else a block still holds.
 //!
-//! | edge | by | what, under the mutex |
-//! |---|---|---|
-//! | H1 | send | the ring takes the value, the oldest may fall out; grant all who wait for it |
-//! | H2 | recv | the value is in the ring: take a reference |
-//! | H3 | recv | it fell out: skip to the oldest and say how many were lost |
-//! | H4 | recv | not sent yet: enlist with the number |
-//! | H5 | last sender gone | grant all; they find the channel closed |
+//! A waiter's grant carries nothing: what it waits for is in a block, so that a dropped waiter loses nothing.
+//!
+//! | edge | by | what | under the mutex |
+//! |---|---|---|---|
+//! | H1 | send | the value goes into the last block, its number is published, blocks that fell out whole are let go; grant all who wait for it | yes |
+//! | H2 | recv | the number is published: read it from the block | only to find the next block |
+//! | H3 | recv | it fell out: skip to the oldest and say how many were lost | no |
+//! | H4 | recv | not published: enlist with the number | yes |
+//! | H5 | last sender gone | grant all; they find the channel closed | yes |
+//!
+//! **Ordering.** Row A: H1 stores `sent` with release after the value stands in its block, H2 loads it with acquire: what
+//! is numbered below it is there. Row B: H1 and H4 hold the mutex: of the two one sees the other.
 
 use crate::ambient::WaitKind;
 use crate::prim::Arc;
-use crate::wait::{Entry, Locked, Protocol, WaitList, Waited, block_on};
+use crate::prim::atomic::{AtomicU64, Ordering};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::sync::OnceLock;
+
+/// The most values in one block: enough to make the step to the next one rare, few enough for what an idle receiver keeps
+/// alive with its block.
+const BLOCK_LEN_MAX: usize = 32;
 
 /// Makes a channel that keeps the latest `capacity` values for receivers that are behind.
+///
+/// A value that fell out, or that everybody has read, may stay in memory for as long as one of its neighbours, at most 31,
+/// is kept, or the receiver that read it last reads no other.
 ///
 /// # Panics
 ///
@@ -46,20 +62,22 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         capacity > 0,
         "a broadcast channel needs room for at least one value"
     );
-    let ring = Ring {
-        values: VecDeque::new(),
+    let shared = Channel {
+        sent: AtomicU64::new(0),
         capacity,
-        next: 0,
+        _of: std::marker::PhantomData,
+    };
+    let ring = Ring {
+        blocks: VecDeque::new(),
         senders: 1,
         receivers: 1,
     };
-    let channel = Arc::new(WaitList::new(Channel(std::marker::PhantomData), ring));
-    (
-        Sender {
-            channel: channel.clone(),
-        },
-        Receiver { channel, next: 0 },
-    )
+    let channel = Arc::new(WaitList::new(shared, ring));
+    let receiver = Receiver {
+        channel: channel.clone(),
+        cursor: Cursor::at(0),
+    };
+    (Sender { channel }, receiver)
 }
 
 /// The sending end; clones send into the same channel.
@@ -70,46 +88,147 @@ pub struct Sender<T> {
 /// A receiving end: gets what was sent since it was made.
 pub struct Receiver<T> {
     channel: Arc<WaitList<Channel<T>>>,
-    /// The number of the value to read next.
-    next: u64,
+    cursor: Cursor<T>,
 }
 
-struct Channel<T>(std::marker::PhantomData<fn() -> T>);
+struct Channel<T> {
+    /// How many values were sent: the number of the next. Written under the mutex.
+    sent: AtomicU64,
+    capacity: usize,
+    _of: std::marker::PhantomData<fn() -> T>,
+}
 
 struct Ring<T> {
-    values: VecDeque<Arc<T>>,
-    capacity: usize,
-    /// The number of the value to be sent next.
-    next: u64,
+    /// Oldest first; only the last may have room.
+    blocks: VecDeque<Arc<Block<T>>>,
     senders: usize,
     receivers: usize,
 }
 
+/// Values of successive numbers. Each is set once, by a sender that holds the mutex.
+struct Block<T> {
+    first: u64,
+    values: Box<[OnceLock<T>]>,
+}
+
+/// Where a receiver stands.
+struct Cursor<T> {
+    /// The number of the value to read next.
+    next: u64,
+    /// The block it last read from.
+    block: Option<Arc<Block<T>>>,
+}
+
+impl<T> Channel<T> {
+    #[inline]
+    fn sent(&self) -> u64 {
+        // ordering: row A.
+        self.sent.load(Ordering::Acquire)
+    }
+
+    fn oldest(&self, sent: u64) -> u64 {
+        sent.saturating_sub(self.capacity as u64)
+    }
+}
+
+impl<T> Block<T> {
+    /// The place of value `number`, if it belongs into this block.
+    #[inline]
+    fn place(&self, number: u64) -> Option<&OnceLock<T>> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.values.get(index)
+    }
+}
+
 impl<T> Ring<T> {
-    fn oldest(&self) -> u64 {
-        self.next - self.values.len() as u64
+    /// The block of value `number`, which is not older than the oldest.
+    fn block_of(&self, number: u64) -> Option<&Arc<Block<T>>> {
+        let front = self.blocks.front()?;
+        let len = front.values.len() as u64;
+        let index = usize::try_from(number.checked_sub(front.first)? / len).ok()?;
+        self.blocks.get(index)
+    }
+
+    /// Puts value `number`, the next, into its place.
+    fn put(&mut self, number: u64, capacity: usize, value: T) {
+        if self.block_of(number).is_none() {
+            let len = capacity.min(BLOCK_LEN_MAX);
+            self.blocks.push_back(Arc::new(Block {
+                first: number,
+                values: (0..len).map(|_| OnceLock::new()).collect(),
+            }));
+        }
+        let place = self.blocks.back().and_then(|block| block.place(number));
+        let put = place.is_some_and(|place| place.set(value).is_ok());
+        assert!(put, "each number is sent once and has its place");
+    }
+
+    /// The block at the front, if all of it is older than `oldest`. It is to be dropped outside the mutex.
+    fn pop_fallen(&mut self, oldest: u64) -> Option<Arc<Block<T>>> {
+        let front = self.blocks.front()?;
+        let fell = front.first + front.values.len() as u64 <= oldest;
+        if fell { self.blocks.pop_front() } else { None }
+    }
+}
+
+impl<T> Cursor<T> {
+    const fn at(next: u64) -> Self {
+        Self { next, block: None }
     }
 
     /// H2, H3; `None` is H4.
-    fn read(&self, next: &mut u64) -> Option<Result<Arc<T>, RecvError>> {
-        let oldest = self.oldest();
-        if *next < oldest {
-            let lost = oldest - *next;
-            *next = oldest;
-            return Some(Err(RecvError::Lagged(lost)));
+    #[inline]
+    fn read(&mut self, channel: &WaitList<Channel<T>>) -> Option<Result<T, RecvError>>
+    where
+        T: Clone,
+    {
+        let sent = channel.shared().sent();
+        if self.next == sent {
+            return None;
         }
-        // What is in the ring is counted by usize.
-        let value = usize::try_from(*next - oldest)
-            .ok()
-            .and_then(|index| self.values.get(index));
-        match value {
-            Some(value) => {
-                *next += 1;
-                Some(Ok(value.clone()))
-            }
-            None if self.senders == 0 => Some(Err(RecvError::Closed)),
-            None => None,
+        let oldest = channel.shared().oldest(sent);
+        if self.next < oldest {
+            return Some(Err(self.skip(oldest)));
         }
+        let place = self.block.as_ref().and_then(|it| it.place(self.next));
+        let Some(value) = place.and_then(OnceLock::get) else {
+            return Some(self.read_next_block(channel));
+        };
+        // A clone that panics has been received.
+        self.next += 1;
+        Some(Ok(value.clone()))
+    }
+
+    /// H3.
+    #[cold]
+    fn skip(&mut self, oldest: u64) -> RecvError {
+        let lost = oldest - self.next;
+        self.next = oldest;
+        RecvError::Lagged(lost)
+    }
+
+    /// H2, when the value was published but is not in the block at hand.
+    #[inline(never)]
+    fn read_next_block(&mut self, channel: &WaitList<Channel<T>>) -> Result<T, RecvError>
+    where
+        T: Clone,
+    {
+        let locked = channel.lock();
+        // It may have fallen out since the first look.
+        let oldest = channel.shared().oldest(channel.shared().sent());
+        if self.next < oldest {
+            drop(locked);
+            return Err(self.skip(oldest));
+        }
+        let block = locked.block_of(self.next).cloned();
+        drop(locked);
+        let left = std::mem::replace(&mut self.block, block);
+        let number = self.next;
+        self.next += 1;
+        let place = self.block.as_ref().and_then(|it| it.place(number));
+        let value = place.and_then(OnceLock::get).cloned();
+        drop(left);
+        Ok(value.expect("what is published and not too old is in its block"))
     }
 }
 
@@ -127,13 +246,12 @@ impl<T> Sender<T> {
             drop(locked);
             return Err(SendError(value));
         }
-        let fallen = if locked.values.len() == locked.capacity {
-            locked.values.pop_front()
-        } else {
-            None
-        };
-        locked.values.push_back(Arc::new(value));
-        locked.next += 1;
+        let shared = locked.shared();
+        let number = shared.sent();
+        locked.put(number, shared.capacity, value);
+        // ordering: H1, row A.
+        shared.sent.store(number + 1, Ordering::Release);
+        let fallen = locked.pop_fallen(shared.oldest(number + 1));
         grant_served(locked);
         drop(fallen);
         Ok(receivers)
@@ -142,14 +260,7 @@ impl<T> Sender<T> {
     /// A new receiver, of what is sent from now on.
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
-        let mut locked = self.channel.lock();
-        locked.receivers += 1;
-        let next = locked.next;
-        drop(locked);
-        Receiver {
-            channel: self.channel.clone(),
-            next,
-        }
+        subscribe(&self.channel)
     }
 
     /// How many receivers there are.
@@ -175,15 +286,9 @@ impl<T: Clone> Receiver<T> {
         let at = Location::caller();
         async move {
             loop {
-                let mut next = self.next;
-                let enter = |locked: &mut Locked<'_, Channel<T>>| match locked.read(&mut next) {
-                    Some(read) => Entry::Done((read, next)),
-                    None => Entry::Wait(next),
-                };
-                let waited = self.channel.wait(WaitKind::Queue, at, || None, enter);
-                if let Waited::Done((read, next)) = waited.await {
-                    self.next = next;
-                    return read.map(|value| T::clone(&value));
+                let cursor = &mut self.cursor;
+                if let Some(read) = self.channel.claim(at, Next(cursor)).await {
+                    return read;
                 }
             }
         }
@@ -195,12 +300,21 @@ impl<T: Clone> Receiver<T> {
     ///
     /// [`TryRecvError::Empty`] if not; else as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        let read = self.channel.lock().read(&mut self.next);
-        match read {
-            Some(Ok(value)) => Ok(T::clone(&value)),
-            Some(Err(RecvError::Lagged(lost))) => Err(TryRecvError::Lagged(lost)),
-            Some(Err(RecvError::Closed)) => Err(TryRecvError::Closed),
-            None => Err(TryRecvError::Empty),
+        loop {
+            match self.cursor.read(&self.channel) {
+                Some(Ok(value)) => return Ok(value),
+                Some(Err(RecvError::Lagged(lost))) => return Err(TryRecvError::Lagged(lost)),
+                Some(Err(RecvError::Closed)) => return Err(TryRecvError::Closed),
+                None => {}
+            }
+            let locked = self.channel.lock();
+            // The last sender may have sent, and gone, since the look.
+            if self.cursor.next == locked.shared().sent() {
+                return Err(match locked.senders {
+                    0 => TryRecvError::Closed,
+                    _ => TryRecvError::Empty,
+                });
+            }
         }
     }
 
@@ -219,21 +333,15 @@ impl<T> Receiver<T> {
     /// Another receiver, of what is sent from now on.
     #[must_use]
     pub fn resubscribe(&self) -> Self {
-        let mut locked = self.channel.lock();
-        locked.receivers += 1;
-        let next = locked.next;
-        drop(locked);
-        Self {
-            channel: self.channel.clone(),
-            next,
-        }
+        subscribe(&self.channel)
     }
 
     /// How many values are there to be read.
     #[must_use]
     pub fn len(&self) -> usize {
-        let locked = self.channel.lock();
-        let unread = locked.next - self.next.max(locked.oldest());
+        let channel = self.channel.shared();
+        let sent = channel.sent();
+        let unread = sent - self.cursor.next.max(channel.oldest(sent));
         usize::try_from(unread).unwrap_or(usize::MAX)
     }
 
@@ -244,9 +352,51 @@ impl<T> Receiver<T> {
     }
 }
 
+/// A receiver of what is sent from now on.
+fn subscribe<T>(channel: &Arc<WaitList<Channel<T>>>) -> Receiver<T> {
+    let mut locked = channel.lock();
+    locked.receivers += 1;
+    let next = locked.shared().sent();
+    drop(locked);
+    Receiver {
+        channel: channel.clone(),
+        cursor: Cursor::at(next),
+    }
+}
+
+/// What a future of a receiver wants. `None` is to look again.
+struct Next<'a, T>(&'a mut Cursor<T>);
+
+impl<T: Clone> Claim<Channel<T>> for Next<'_, T> {
+    type Output = Option<Result<T, RecvError>>;
+    const KIND: WaitKind = WaitKind::Queue;
+
+    #[inline]
+    fn attempt(&mut self, channel: &WaitList<Channel<T>>) -> Option<Self::Output> {
+        self.0.read(channel).map(Some)
+    }
+
+    fn enter(&mut self, locked: &mut Locked<'_, Channel<T>>) -> Entry<Self::Output, u64> {
+        if self.0.next < locked.shared().sent() {
+            // To be read, and cloned, outside the mutex.
+            return Entry::Done(None);
+        }
+        match locked.senders {
+            0 => Entry::Done(Some(Err(RecvError::Closed))),
+            _ => Entry::Wait(self.0.next),
+        }
+    }
+
+    #[inline]
+    fn granted(self, channel: &WaitList<Channel<T>>, _: u64) -> Self::Output {
+        self.0.read(channel)
+    }
+}
+
 /// H1, H5: grants everybody for whom there is something to see.
+#[inline]
 fn grant_served<T>(locked: Locked<'_, Channel<T>>) {
-    locked.grant_while(|_, ring, next| *next < ring.next || ring.senders == 0);
+    locked.grant_while(|shared, ring, next| *next < shared.sent() || ring.senders == 0);
 }
 
 impl<T> Protocol for Channel<T> {
@@ -284,7 +434,7 @@ impl<T> Drop for Receiver<T> {
         locked.receivers -= 1;
         // Nobody is left to read them.
         let unread = if locked.receivers == 0 {
-            std::mem::take(&mut locked.values)
+            std::mem::take(&mut locked.blocks)
         } else {
             VecDeque::new()
         };

@@ -1,25 +1,47 @@
 //! A channel that holds one value and tells its receivers that it changed.
 //!
-//! The value and its version stand under the wait list's mutex; each receiver keeps the version it has seen. A waiter's
-//! grant carries nothing: a dropped waiter loses nothing, and finds the change the next time it looks.
+//! One atomic word holds the version of the value; each receiver keeps the version it has seen, and compares. The value
+//! itself stands under a mutex of its own. Receivers wait in one of several *shards*, each a wait list, so that a
+//! thousand of them that come back do not meet at one mutex while the sender is still waking the rest.
 //!
-//! | edge | by | what, under the mutex |
-//! |---|---|---|
-//! | J1 | send | the value is replaced, the version rises; grant all who have seen less |
-//! | J2 | changed | the version is another than the one seen |
-//! | J3 | changed | it is the same: enlist with it |
-//! | J4 | last sender gone | grant all; they find the channel closed |
+//! A waiter's grant carries nothing: a dropped waiter loses nothing, and finds the change the next time it looks.
+//!
+//! | edge | by | word | under |
+//! |---|---|---|---|
+//! | J1 | send | the version rises; then J5 for every shard whose bit is up | the value's mutex |
+//! | J2 | changed | the version is another than the one seen | nothing |
+//! | J3 | changed | it is the same: raise the shard's bit, unless it is up; enlist with the version | the shard's mutex |
+//! | J4 | last sender gone | raise CLOSED; then as J1 | nothing |
+//! | J5 | send | grant all in the shard who have seen less; if nobody was there lower its bit | the shard's mutex |
+//!
+//! *Legal*: if anybody is in a shard its bit is up. The bit may stay up when they are gone; the next sender finds out.
+//!
+//! **Ordering.** Row A: J1 and J4 release, J2 acquires: who sees the version sees what came before the *send*. Row B,
+//! no change is slept through: J1 and the raising in J3 are read-modify-writes of one word. If J3's comes first, J1 sees the
+//! bit and goes to the shard, after the waiter enlisted, for both hold its mutex. If J1 comes first, J3 sees the version.
+//! When J3 finds the bit up and only loads, its load may be too old: but then J1 saw the bit, too, and J5 either comes later
+//! and finds the waiter, or came earlier and showed it the version with the mutex. (J5 lowers the bit under that mutex.)
 
 use crate::ambient::WaitKind;
-use crate::prim::Arc;
-use crate::wait::{Entry, Locked, Protocol, WaitList, Waited, block_on};
+use crate::prim::atomic::{AtomicU64, Ordering};
+use crate::prim::lock::Mutex;
+use crate::prim::{Arc, IS_MODEL};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::mem;
 use std::ops::Deref;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+
+/// How many wait lists the receivers of a channel are spread over.
+const SHARDS: usize = if IS_MODEL { 2 } else { 8 };
+/// One bit per shard, from the lowest on: somebody may be in it.
+const SHARD_BITS: u64 = (1 << SHARDS) - 1;
+/// All senders are gone.
+const CLOSED: u64 = 1 << SHARDS;
+/// The unit of the version. It may wrap; a receiver would have to sleep through the whole circle to be deceived.
+const VERSION: u64 = CLOSED << 1;
 
 /// Makes a channel that holds `value` at first. The receiver counts it as seen.
 ///
@@ -36,42 +58,60 @@ use std::panic::Location;
 /// # Ok::<_, watch::SendError<i32>>(())
 /// ```
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
-    let held = Held {
-        value: Arc::new(value),
-        version: 0,
-        senders: 1,
-        receivers: 1,
+    let channel = Arc::new(Channel {
+        word: AtomicU64::new(0),
+        held: Mutex::new(Held {
+            value: Arc::new(value),
+            senders: 1,
+            receivers: 1,
+            next_shard: 1,
+        }),
+        shards: std::array::from_fn(|_| WaitList::new(Shard, ())),
+    });
+    let receiver = Receiver {
+        channel: channel.clone(),
+        seen: 0,
+        shard: 0,
     };
-    let channel = Arc::new(WaitList::new(Channel(PhantomData), held));
-    (
-        Sender {
-            channel: channel.clone(),
-        },
-        Receiver { channel, seen: 0 },
-    )
+    (Sender { channel }, receiver)
 }
 
 /// The end that changes the value; clones change the same one.
 pub struct Sender<T> {
-    channel: Arc<WaitList<Channel<T>>>,
+    channel: Arc<Channel<T>>,
 }
 
 /// An end that sees the value; a clone has seen what its origin had.
 pub struct Receiver<T> {
-    channel: Arc<WaitList<Channel<T>>>,
+    channel: Arc<Channel<T>>,
+    /// The version, as it stands in the word.
     seen: u64,
+    shard: usize,
 }
 
 /// The value as it was when it was asked for. It holds no lock: the channel may go on meanwhile.
 pub struct Ref<T>(Arc<T>);
 
-struct Channel<T>(PhantomData<fn() -> T>);
+struct Channel<T> {
+    /// Version, CLOSED, one bit per shard.
+    word: AtomicU64,
+    held: Mutex<Held<T>>,
+    shards: [WaitList<Shard>; SHARDS],
+}
 
 struct Held<T> {
     value: Arc<T>,
-    version: u64,
     senders: usize,
     receivers: usize,
+    /// Where the next receiver will wait.
+    next_shard: usize,
+}
+
+/// What is shared of a shard without its mutex: nothing, the word is the channel's.
+struct Shard;
+
+fn version(word: u64) -> u64 {
+    word & !(CLOSED | SHARD_BITS)
 }
 
 impl<T> Sender<T> {
@@ -81,22 +121,26 @@ impl<T> Sender<T> {
     ///
     /// The value, if there is no receiver; nothing has changed then.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        let mut locked = self.channel.lock();
-        if locked.receivers == 0 {
-            drop(locked);
+        let mut held = self.channel.held.lock();
+        if held.receivers == 0 {
+            drop(held);
             return Err(SendError(value));
         }
-        let old = locked.replace(value);
-        grant_behind(locked);
+        let old = held.replace(value);
+        let before = self.channel.next_version();
+        drop(held);
+        self.channel.wake(before);
         drop(old);
         Ok(())
     }
 
     /// Replaces the value, whether there is a receiver or not, and returns the old one.
     pub fn send_replace(&self, value: T) -> Ref<T> {
-        let mut locked = self.channel.lock();
-        let old = locked.replace(value);
-        grant_behind(locked);
+        let mut held = self.channel.held.lock();
+        let old = held.replace(value);
+        let before = self.channel.next_version();
+        drop(held);
+        self.channel.wake(before);
         Ref(old)
     }
 
@@ -107,21 +151,21 @@ impl<T> Sender<T> {
         T: Clone,
     {
         loop {
-            let (origin, version) = {
-                let locked = self.channel.lock();
-                (locked.value.clone(), locked.version)
-            };
+            let origin = self.channel.value();
             let mut value = T::clone(&origin);
             if !modify(&mut value) {
                 return false;
             }
-            let mut locked = self.channel.lock();
-            if locked.version != version {
-                drop(locked);
+            let mut held = self.channel.held.lock();
+            // While it is in our hands no other value can have its place in memory.
+            if !Arc::ptr_eq(&held.value, &origin) {
+                drop(held);
                 continue;
             }
-            let old = locked.replace(value);
-            grant_behind(locked);
+            let old = held.replace(value);
+            let before = self.channel.next_version();
+            drop(held);
+            self.channel.wake(before);
             drop(old);
             return true;
         }
@@ -141,26 +185,19 @@ impl<T> Sender<T> {
     /// The value as it is now.
     #[must_use]
     pub fn borrow(&self) -> Ref<T> {
-        Ref(self.channel.lock().value.clone())
+        Ref(self.channel.value())
     }
 
     /// A new receiver, which has seen the value as it is now.
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
-        let mut locked = self.channel.lock();
-        locked.receivers += 1;
-        let seen = locked.version;
-        drop(locked);
-        Receiver {
-            channel: self.channel.clone(),
-            seen,
-        }
+        Receiver::new(&self.channel, None)
     }
 
     /// How many receivers there are.
     #[must_use]
     pub fn receiver_count(&self) -> usize {
-        self.channel.lock().receivers
+        self.channel.held.lock().receivers
     }
 
     /// Whether there is no receiver.
@@ -174,14 +211,15 @@ impl<T> Receiver<T> {
     /// The value as it is now, not counted as seen.
     #[must_use]
     pub fn borrow(&self) -> Ref<T> {
-        Ref(self.channel.lock().value.clone())
+        Ref(self.channel.value())
     }
 
     /// The value as it is now, counted as seen.
     pub fn borrow_and_update(&mut self) -> Ref<T> {
-        let locked = self.channel.lock();
-        self.seen = locked.version;
-        Ref(locked.value.clone())
+        let held = self.channel.held.lock();
+        // Under the mutex it is the version of this very value.
+        self.seen = version(self.channel.word());
+        Ref(held.value.clone())
     }
 
     /// Whether the value is another than the one seen.
@@ -190,10 +228,10 @@ impl<T> Receiver<T> {
     ///
     /// If it is not and all senders are gone.
     pub fn has_changed(&self) -> Result<bool, RecvError> {
-        let locked = self.channel.lock();
-        match locked.version != self.seen {
+        let word = self.channel.word();
+        match version(word) != self.seen {
             true => Ok(true),
-            false if locked.senders == 0 => Err(RecvError),
+            false if word & CLOSED != 0 => Err(RecvError),
             false => Ok(false),
         }
     }
@@ -209,8 +247,7 @@ impl<T> Receiver<T> {
     /// A dropped future has seen nothing. If the value has changed the call completes without waiting.
     #[track_caller]
     pub fn changed(&mut self) -> impl Future<Output = Result<(), RecvError>> + '_ {
-        let at = Location::caller();
-        async move { self.changed_at(at).await }
+        self.changed_at(Location::caller())
     }
 
     /// Waits until `condition` holds for the value; at once, if it does already. The value counts as seen.
@@ -250,42 +287,148 @@ impl<T> Receiver<T> {
         block_on(self.changed())
     }
 
-    async fn changed_at(&mut self, at: &'static Location<'static>) -> Result<(), RecvError> {
-        loop {
-            let seen = self.seen;
-            let enter = |locked: &mut Locked<'_, Channel<T>>| {
-                if locked.version != seen {
-                    return Entry::Done(Ok(locked.version));
-                }
-                if locked.senders == 0 {
-                    return Entry::Done(Err(RecvError));
-                }
-                Entry::Wait(seen)
-            };
-            let waited = self.channel.wait(WaitKind::Event, at, || None, enter);
-            if let Waited::Done(looked) = waited.await {
-                self.seen = looked?;
-                return Ok(());
+    fn changed_at(
+        &mut self,
+        at: &'static Location<'static>,
+    ) -> impl Future<Output = Result<(), RecvError>> + '_ {
+        let shard = self.shard;
+        let change = Change {
+            channel: &self.channel,
+            seen: &mut self.seen,
+            shard,
+        };
+        self.channel.shards[shard].claim(at, change)
+    }
+
+    /// Another receiver of `channel`, which has seen what `origin` has, or else the value as it is now.
+    fn new(channel: &Arc<Channel<T>>, origin: Option<u64>) -> Self {
+        let mut held = channel.held.lock();
+        held.receivers += 1;
+        let shard = held.next_shard % SHARDS;
+        held.next_shard = shard + 1;
+        let seen = origin.unwrap_or_else(|| version(channel.word()));
+        drop(held);
+        Self {
+            channel: channel.clone(),
+            seen,
+            shard,
+        }
+    }
+}
+
+impl<T> Channel<T> {
+    #[inline]
+    fn word(&self) -> u64 {
+        // ordering: J2, row A.
+        self.word.load(Ordering::Acquire)
+    }
+
+    fn value(&self) -> Arc<T> {
+        self.held.lock().value.clone()
+    }
+
+    /// J1, under the value's mutex; the word before, for [`wake`](Self::wake).
+    fn next_version(&self) -> u64 {
+        // ordering: J1, rows A and B.
+        self.word.fetch_add(VERSION, Ordering::AcqRel)
+    }
+
+    /// J5 for every shard whose bit is up in `word`.
+    fn wake(&self, word: u64) {
+        let mut first_panic = None;
+        for shard in (0..SHARDS).filter(|shard| word & (1 << shard) != 0) {
+            // A waker that panics does not keep the other shards waiting.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake_shard(shard))) {
+                first_panic.get_or_insert(panic);
             }
         }
+        if let Some(panic) = first_panic {
+            resume_unwind(panic);
+        }
+    }
+
+    /// J5.
+    fn wake_shard(&self, shard: usize) {
+        let locked = self.shards[shard].lock();
+        if locked.waiters() == 0 {
+            // ordering: J5, relaxed: nothing travels with a bit going down, and the mutex orders it against J3.
+            self.word.fetch_and(!(1 << shard), Ordering::Relaxed);
+            return;
+        }
+        let word = self.word();
+        locked.grant_while(|_, (), seen| *seen != version(word) || word & CLOSED != 0);
+    }
+
+    /// J3 as far as the word goes: whether there is a need to wait.
+    fn expect_waiter(&self, seen: u64, shard: usize) -> Result<(), u64> {
+        let same = |word: u64| version(word) == seen && word & CLOSED == 0;
+        let word = self.word();
+        if !same(word) {
+            return Err(word);
+        }
+        if word & (1 << shard) != 0 {
+            return Ok(());
+        }
+        // ordering: J3, rows A and B.
+        self.word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                same(word).then_some(word | 1 << shard)
+            })
+            .map(drop)
+    }
+}
+
+/// What a future of a receiver wants.
+struct Change<'a, T> {
+    channel: &'a Channel<T>,
+    seen: &'a mut u64,
+    shard: usize,
+}
+
+impl<T> Change<'_, T> {
+    /// J2; `None` if nothing has changed.
+    #[inline]
+    fn look(&mut self, word: u64) -> Option<Result<(), RecvError>> {
+        if version(word) != *self.seen {
+            *self.seen = version(word);
+            return Some(Ok(()));
+        }
+        (word & CLOSED != 0).then_some(Err(RecvError))
+    }
+}
+
+impl<T> Claim<Shard> for Change<'_, T> {
+    type Output = Result<(), RecvError>;
+    const KIND: WaitKind = WaitKind::Event;
+
+    #[inline]
+    fn attempt(&mut self, _: &WaitList<Shard>) -> Option<Self::Output> {
+        self.look(self.channel.word())
+    }
+
+    fn enter(&mut self, _: &mut Locked<'_, Shard>) -> Entry<Self::Output, u64> {
+        match self.channel.expect_waiter(*self.seen, self.shard) {
+            Ok(()) => Entry::Wait(*self.seen),
+            Err(word) => Entry::Done(self.look(word).unwrap_or(Ok(()))),
+        }
+    }
+
+    #[inline]
+    fn granted(mut self, _: &WaitList<Shard>, _: u64) -> Self::Output {
+        let word = self.channel.word();
+        self.look(word).unwrap_or(Ok(()))
     }
 }
 
 impl<T> Held<T> {
     /// J1; the old value is to be dropped outside the mutex.
     fn replace(&mut self, value: T) -> Arc<T> {
-        self.version += 1;
         mem::replace(&mut self.value, Arc::new(value))
     }
 }
 
-/// J1, J4: grants everybody for whom there is something to see.
-fn grant_behind<T>(locked: Locked<'_, Channel<T>>) {
-    locked.grant_while(|_, held, seen| *seen != held.version || held.senders == 0);
-}
-
-impl<T> Protocol for Channel<T> {
-    type State = Held<T>;
+impl Protocol for Shard {
+    type State = ();
     /// The version seen.
     type Note = u64;
 
@@ -296,7 +439,7 @@ impl<T> Protocol for Channel<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.channel.lock().senders += 1;
+        self.channel.held.lock().senders += 1;
         Self {
             channel: self.channel.clone(),
         }
@@ -305,27 +448,27 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let mut locked = self.channel.lock();
-        locked.senders -= 1;
-        if locked.senders == 0 {
-            grant_behind(locked);
+        let mut held = self.channel.held.lock();
+        held.senders -= 1;
+        let last = held.senders == 0;
+        drop(held);
+        if last {
+            // ordering: J4, rows A and B.
+            let before = self.channel.word.fetch_or(CLOSED, Ordering::AcqRel);
+            self.channel.wake(before);
         }
     }
 }
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        self.channel.lock().receivers += 1;
-        Self {
-            channel: self.channel.clone(),
-            seen: self.seen,
-        }
+        Self::new(&self.channel, Some(self.seen))
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.channel.lock().receivers -= 1;
+        self.channel.held.lock().receivers -= 1;
     }
 }
 

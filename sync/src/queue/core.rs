@@ -27,10 +27,11 @@
 
 use super::order::Order;
 use crate::Notify;
-use crate::ambient::{WaitKind, attempt};
+use crate::ambient::WaitKind;
 use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
-use crate::wait::{Entry, Lane, Locked, Protocol, WaitList, Waited, WakeLater};
+use crate::wait::{Claim, Entry, Lane, Locked, Protocol, WaitList};
 use std::fmt;
+use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -97,32 +98,53 @@ impl<O: Order> State<O> {
 ///
 /// The promise and the counts come first: should comparing items panic, the item is in the pile all the same.
 #[inline]
-fn push<O: Order>(locked: &mut Locked<'_, Shared<O>>, item: O::Item, later: &mut WakeLater) {
+fn push<O: Order>(locked: &mut Locked<'_, Shared<O>>, item: O::Item) {
     locked.unfinished += 1;
     locked.len_peak = locked.len_peak.max(locked.pile.len() + 1);
-    if locked.waiters() > 0 {
+    if locked.grant_front(|note| *note = Note::Getter { promised: true }) {
         locked.promised_items += 1;
-        later.set(locked.grant_front(|note| *note = Note::Getter { promised: true }));
     }
     locked.pile.push(item);
 }
 
-/// Q3.
-fn promise_item<O: Order>(locked: &mut Locked<'_, Shared<O>>, later: &mut WakeLater) {
-    if locked.waiters() == 0 || locked.free_items() == 0 {
-        return;
+fn push_unless_shut_down<O: Order>(
+    locked: &mut Locked<'_, Shared<O>>,
+    item: O::Item,
+) -> Result<(), PutError<O::Item>> {
+    if locked.shut_down {
+        return Err(PutError(item));
     }
-    locked.promised_items += 1;
-    later.set(locked.grant_front(|note| *note = Note::Getter { promised: true }));
+    push(locked, item);
+    Ok(())
+}
+
+/// Pops an item that is not promised, then Q4.
+#[inline]
+fn pop_free<O: Order>(locked: &mut Locked<'_, Shared<O>>) -> Result<O::Item, TryGetError> {
+    if locked.free_items() == 0 {
+        return Err(locked.nothing_to_get());
+    }
+    let item = locked.pile.pop();
+    promise_place(locked);
+    item.ok_or(TryGetError::Empty)
+}
+
+/// Q3.
+fn promise_item<O: Order>(locked: &mut Locked<'_, Shared<O>>) {
+    if locked.free_items() > 0 && locked.grant_front(|note| *note = Note::Getter { promised: true })
+    {
+        locked.promised_items += 1;
+    }
 }
 
 /// Q4.
-fn promise_place<O: Order>(locked: &mut Locked<'_, Shared<O>>, later: &mut WakeLater) {
+#[inline]
+fn promise_place<O: Order>(locked: &mut Locked<'_, Shared<O>>) {
     if locked.waiters_in(Lane::Side) == 0 || !locked.has_free_place() || locked.shut_down {
         return;
     }
     locked.promised_places += 1;
-    later.set(locked.grant_front_in(Lane::Side, |note| *note = Note::Putter { promised: true }));
+    locked.grant_front_in(Lane::Side, |note| *note = Note::Putter { promised: true });
 }
 
 /// Q4 for as many putters as there are places.
@@ -167,7 +189,6 @@ impl<O: Order> Core<O> {
     }
 
     pub(super) fn put_nowait(&self, item: O::Item) -> Result<(), TryPutError<O::Item>> {
-        let mut later = WakeLater::new();
         let mut locked = self.waiters.lock();
         if locked.shut_down {
             return Err(TryPutError::ShutDown(item));
@@ -175,19 +196,13 @@ impl<O: Order> Core<O> {
         if !locked.has_free_place() {
             return Err(TryPutError::Full(item));
         }
-        push(&mut locked, item, &mut later);
+        push(&mut locked, item);
         Ok(())
     }
 
+    #[inline]
     pub(super) fn get_nowait(&self) -> Result<O::Item, TryGetError> {
-        let mut later = WakeLater::new();
-        let mut locked = self.waiters.lock();
-        if locked.free_items() == 0 {
-            return Err(locked.nothing_to_get());
-        }
-        let item = locked.pile.pop();
-        promise_place(&mut locked, &mut later);
-        item.ok_or(TryGetError::Empty)
+        pop_free(&mut self.waiters.lock())
     }
 
     /// [`get_nowait`](Self::get_nowait) of up to `max` items.
@@ -202,64 +217,32 @@ impl<O: Order> Core<O> {
         Ok(count)
     }
 
-    pub(super) async fn put(
+    #[inline]
+    pub(super) fn put(
         &self,
         item: O::Item,
         at: &'static Location<'static>,
-    ) -> Result<(), PutError<O::Item>> {
-        let mut waiting = None;
-        let tried = attempt(|| match self.put_nowait(item) {
-            Ok(()) => Some(Ok(())),
-            Err(TryPutError::ShutDown(back)) => Some(Err(PutError(back))),
-            Err(TryPutError::Full(back)) => {
-                waiting = Some(back);
-                None
-            }
-        });
-        if let Some(done) = tried.await {
-            return done;
-        }
-        let promised = self.wait_for_place(at).await;
-        match waiting {
-            Some(item) if promised.is_ok() => self.put_promised(item),
-            Some(item) => Err(PutError(item)),
-            None => Ok(()),
-        }
+    ) -> impl Future<Output = Result<(), PutError<O::Item>>> {
+        let put = Put {
+            core: self,
+            item: Some(item),
+        };
+        self.waiters.claim(at, put)
     }
 
     /// Waits until a place is promised. Whoever awaits this has it in hand as soon as it completes.
-    pub(super) async fn wait_for_place(
+    pub(super) fn wait_for_place(
         &self,
         at: &'static Location<'static>,
-    ) -> Result<(), QueueShutDown> {
-        let enter = |locked: &mut Locked<'_, Shared<O>>| {
-            if locked.shut_down {
-                return Entry::Done(Err(QueueShutDown));
-            }
-            if locked.has_free_place() {
-                locked.promised_places += 1;
-                return Entry::Done(Ok(()));
-            }
-            Entry::WaitAside(Note::Putter { promised: false })
-        };
-        let waited = self.waiters.wait(WaitKind::Queue, at, || None, enter);
-        match waited.await {
-            Waited::Done(done) => done,
-            Waited::Granted(Note::Putter { promised: true }) => Ok(()),
-            Waited::Granted(_) => Err(QueueShutDown),
-        }
+    ) -> impl Future<Output = Result<(), QueueShutDown>> {
+        self.waiters.claim(at, Place)
     }
 
     /// Q8: fills a place that was promised.
     pub(super) fn put_promised(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
-        let mut later = WakeLater::new();
         let mut locked = self.waiters.lock();
         locked.promised_places -= 1;
-        if locked.shut_down {
-            return Err(PutError(item));
-        }
-        push(&mut locked, item, &mut later);
-        Ok(())
+        push_unless_shut_down(&mut locked, item)
     }
 
     /// Q9: gives a promised place up.
@@ -267,15 +250,12 @@ impl<O: Order> Core<O> {
         Shared::give_back(&self.waiters, Note::Putter { promised: true });
     }
 
-    pub(super) async fn get(
+    #[inline]
+    pub(super) fn get(
         &self,
         at: &'static Location<'static>,
-    ) -> Result<O::Item, QueueShutDown> {
-        if let Some(done) = attempt(|| decided(self.get_nowait())).await {
-            return done;
-        }
-        self.wait_for_item(at).await?;
-        self.get_promised()
+    ) -> impl Future<Output = Result<O::Item, QueueShutDown>> {
+        self.waiters.claim(at, Get(self))
     }
 
     pub(super) async fn get_many(
@@ -287,42 +267,18 @@ impl<O: Order> Core<O> {
         if max == 0 {
             return Ok(0);
         }
-        if let Some(done) = attempt(|| decided(self.get_many_nowait(items, max))).await {
-            return done;
-        }
-        self.wait_for_item(at).await?;
-        items.push(self.get_promised()?);
+        let first = self.get(at).await?;
+        items.push(first);
         let more = self.get_many_nowait(items, max - 1).unwrap_or(0);
         Ok(1 + more)
     }
 
-    /// Waits until an item is promised. Whoever awaits this has it in hand as soon as it completes.
-    async fn wait_for_item(&self, at: &'static Location<'static>) -> Result<(), QueueShutDown> {
-        let enter = |locked: &mut Locked<'_, Shared<O>>| {
-            if locked.free_items() > 0 {
-                locked.promised_items += 1;
-                return Entry::Done(Ok(()));
-            }
-            if locked.shut_down {
-                return Entry::Done(Err(QueueShutDown));
-            }
-            Entry::Wait(Note::Getter { promised: false })
-        };
-        let waited = self.waiters.wait(WaitKind::Queue, at, || None, enter);
-        match waited.await {
-            Waited::Done(done) => done,
-            Waited::Granted(Note::Getter { promised: true }) => Ok(()),
-            Waited::Granted(_) => Err(QueueShutDown),
-        }
-    }
-
     /// Q7: takes an item that was promised; `immediate` shutdown breaks the promise.
     fn get_promised(&self) -> Result<O::Item, QueueShutDown> {
-        let mut later = WakeLater::new();
         let mut locked = self.waiters.lock();
         locked.promised_items -= 1;
         let item = locked.pile.pop();
-        promise_place(&mut locked, &mut later);
+        promise_place(&mut locked);
         item.ok_or(QueueShutDown)
     }
 
@@ -421,16 +377,15 @@ impl<O: Order> Protocol for Shared<O> {
 
     /// Q9.
     fn give_back(list: &WaitList<Self>, note: Note) {
-        let mut later = WakeLater::new();
         let mut locked = list.lock();
         match note {
             Note::Getter { promised: true } => {
                 locked.promised_items -= 1;
-                promise_item(&mut locked, &mut later);
+                promise_item(&mut locked);
             }
             Note::Putter { promised: true } => {
                 locked.promised_places -= 1;
-                promise_place(&mut locked, &mut later);
+                promise_place(&mut locked);
             }
             // Shutdown promised nothing.
             Note::Getter { .. } | Note::Putter { .. } => {}
@@ -438,12 +393,108 @@ impl<O: Order> Protocol for Shared<O> {
     }
 }
 
-/// A try that found the queue empty has to wait; anything else is final.
-fn decided<R>(tried: Result<R, TryGetError>) -> Option<Result<R, QueueShutDown>> {
-    match tried {
-        Ok(got) => Some(Ok(got)),
-        Err(TryGetError::ShutDown) => Some(Err(QueueShutDown)),
-        Err(TryGetError::Empty) => None,
+/// What a future of `put` wants.
+struct Put<'a, O: Order> {
+    core: &'a Core<O>,
+    item: Option<O::Item>,
+}
+
+impl<O: Order> Claim<Shared<O>> for Put<'_, O> {
+    type Output = Result<(), PutError<O::Item>>;
+    const KIND: WaitKind = WaitKind::Queue;
+
+    #[inline]
+    fn attempt(&mut self, _: &WaitList<Shared<O>>) -> Option<Self::Output> {
+        match self.core.put_nowait(self.item.take()?) {
+            Ok(()) => Some(Ok(())),
+            Err(TryPutError::ShutDown(back)) => Some(Err(PutError(back))),
+            Err(TryPutError::Full(back)) => {
+                self.item = Some(back);
+                None
+            }
+        }
+    }
+
+    fn enter(&mut self, locked: &mut Locked<'_, Shared<O>>) -> Entry<Self::Output, Note> {
+        let ready = locked.shut_down || locked.has_free_place();
+        match self.item.take() {
+            Some(item) if ready => Entry::Done(push_unless_shut_down(locked, item)),
+            item => {
+                self.item = item;
+                Entry::WaitAside(Note::Putter { promised: false })
+            }
+        }
+    }
+
+    #[inline]
+    fn granted(mut self, _: &WaitList<Shared<O>>, note: Note) -> Self::Output {
+        let item = self.item.take().expect("it waits with its item in hand");
+        match note {
+            Note::Putter { promised: true } => self.core.put_promised(item),
+            // By shutdown.
+            _ => Err(PutError(item)),
+        }
+    }
+}
+
+/// What a future of `reserve` wants.
+struct Place;
+
+impl<O: Order> Claim<Shared<O>> for Place {
+    type Output = Result<(), QueueShutDown>;
+    const KIND: WaitKind = WaitKind::Queue;
+
+    fn enter(&mut self, locked: &mut Locked<'_, Shared<O>>) -> Entry<Self::Output, Note> {
+        if locked.shut_down {
+            return Entry::Done(Err(QueueShutDown));
+        }
+        if locked.has_free_place() {
+            locked.promised_places += 1;
+            return Entry::Done(Ok(()));
+        }
+        Entry::WaitAside(Note::Putter { promised: false })
+    }
+
+    fn granted(self, _: &WaitList<Shared<O>>, note: Note) -> Self::Output {
+        match note {
+            Note::Putter { promised: true } => Ok(()),
+            // By shutdown.
+            _ => Err(QueueShutDown),
+        }
+    }
+}
+
+/// What a future of `get` wants.
+struct Get<'a, O: Order>(&'a Core<O>);
+
+impl<O: Order> Claim<Shared<O>> for Get<'_, O> {
+    type Output = Result<O::Item, QueueShutDown>;
+    const KIND: WaitKind = WaitKind::Queue;
+
+    #[inline]
+    fn attempt(&mut self, _: &WaitList<Shared<O>>) -> Option<Self::Output> {
+        match self.0.get_nowait() {
+            Ok(item) => Some(Ok(item)),
+            Err(TryGetError::ShutDown) => Some(Err(QueueShutDown)),
+            Err(TryGetError::Empty) => None,
+        }
+    }
+
+    fn enter(&mut self, locked: &mut Locked<'_, Shared<O>>) -> Entry<Self::Output, Note> {
+        match pop_free(locked) {
+            Ok(item) => Entry::Done(Ok(item)),
+            Err(TryGetError::ShutDown) => Entry::Done(Err(QueueShutDown)),
+            Err(TryGetError::Empty) => Entry::Wait(Note::Getter { promised: false }),
+        }
+    }
+
+    #[inline]
+    fn granted(self, _: &WaitList<Shared<O>>, note: Note) -> Self::Output {
+        match note {
+            Note::Getter { promised: true } => self.0.get_promised(),
+            // By shutdown.
+            _ => Err(QueueShutDown),
+        }
     }
 }
 

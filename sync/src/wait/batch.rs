@@ -113,14 +113,28 @@ impl WakeLater {
         Self(None)
     }
 
-    /// Takes the waker to call.
+    /// Takes the waker to call, if there is one.
+    ///
+    /// # Panics
+    ///
+    /// If it has one already: it would be lost.
+    #[inline]
     pub fn set(&mut self, waker: Option<Waker>) {
-        debug_assert!(self.0.is_none(), "one waker at a time");
-        self.0 = waker;
+        if waker.is_some() {
+            assert!(self.0.is_none(), "one waker at a time");
+            self.0 = waker;
+        }
+    }
+
+    /// Hands the waker on: it is the caller's to call.
+    #[inline]
+    pub fn take(&mut self) -> Option<Waker> {
+        self.0.take()
     }
 }
 
 impl Drop for WakeLater {
+    #[inline]
     fn drop(&mut self) {
         if let Some(waker) = self.0.take() {
             waker.wake();

@@ -48,18 +48,16 @@
     reason = "the one room of intrusive links: pointers between pinned futures, under one mutex"
 )]
 
-use super::WakeBatch;
-use crate::ambient::{WaitKind, attempt, poll_budgeted, wait_reason};
+use super::{WakeBatch, WakeLater};
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
 use crate::prim::lock::{Mutex, MutexGuard};
 use std::fmt;
-use std::future::poll_fn;
 use std::marker::PhantomPinned;
 use std::ops::{Deref, DerefMut};
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
@@ -169,16 +167,6 @@ pub enum Entry<R, N> {
     WaitAside(N),
 }
 
-/// How a wait ended.
-#[derive(Debug)]
-#[must_use]
-pub enum Waited<R, N> {
-    /// There was no need to wait.
-    Done(R),
-    /// The waiter was granted; its note as the granting side left it.
-    Granted(N),
-}
-
 impl<P: Protocol> WaitList<P> {
     const_fn! {
         /// An empty list.
@@ -209,49 +197,20 @@ impl<P: Protocol> WaitList<P> {
         Locked {
             list: self,
             inner: self.inner.lock(),
+            granted: WakeLater::new(),
         }
-    }
-
-    /// One whole wait: try `fast` without the mutex, then `enter` with it, then wait for a grant.
-    ///
-    /// Spends one unit of the budget, and none before it completes. Says `kind` and `at` as what the task waits for.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before `enter`: nothing happened. While waiting: [`Protocol::left`]. With a grant: [`Protocol::give_back`].
-    #[inline]
-    pub async fn wait<R>(
-        &self,
-        kind: WaitKind,
-        at: &'static Location<'static>,
-        fast: impl FnOnce() -> Option<R>,
-        enter: impl FnOnce(&mut Locked<'_, P>) -> Entry<R, P::Note>,
-    ) -> Waited<R, P::Note> {
-        // The waiter is made only after it: the fast path does not pay for it.
-        if let Some(done) = attempt(fast).await {
-            return Waited::Done(done);
-        }
-        let mut waiter = pin!(Waiter::new(self));
-        let mut enter = Some(enter);
-        poll_fn(move |cx| {
-            let outcome = poll_budgeted(cx, |cx| match enter.take() {
-                Some(enter) => waiter.as_mut().enter(cx, enter),
-                None => waiter.as_mut().poll_grant(cx).map(Waited::Granted),
-            });
-            if outcome.is_pending() {
-                wait_reason(kind, Some(at));
-            }
-            outcome
-        })
-        .await
     }
 }
 
 /// The mutex of a [`WaitList`], held. Dereferences to the primitive's state.
+///
+/// A waiter granted through it is woken once the mutex is released: when this is dropped.
 #[must_use = "the mutex is released when this is dropped"]
 pub struct Locked<'a, P: Protocol> {
     list: &'a WaitList<P>,
     inner: MutexGuard<'a, Inner<P>>,
+    /// Behind the guard: what is declared later is dropped later.
+    granted: WakeLater,
 }
 
 impl<'a, P: Protocol> Locked<'a, P> {
@@ -275,43 +234,32 @@ impl<'a, P: Protocol> Locked<'a, P> {
         self.inner.lanes[lane as usize].len
     }
 
-    /// L2: grants the oldest waiter of the main lane, after `edit` changed its note. The waker that comes back is to be
-    /// called once the mutex is released.
-    #[must_use = "a waker that is not called is a wake-up lost"]
-    pub fn grant_front(&mut self, edit: impl FnOnce(&mut P::Note)) -> Option<Waker> {
+    /// L2: grants the oldest waiter of the main lane, after `edit` changed its note; whether there was one. It is woken
+    /// when this is dropped. One such grant per [`Locked`].
+    #[inline]
+    pub fn grant_front(&mut self, edit: impl FnOnce(&mut P::Note)) -> bool {
         self.grant_front_in(Lane::Main, edit)
     }
 
     /// [`grant_front`](Self::grant_front) of `lane`.
-    #[must_use = "a waker that is not called is a wake-up lost"]
-    pub fn grant_front_in(&mut self, lane: Lane, edit: impl FnOnce(&mut P::Note)) -> Option<Waker> {
-        let node = self.inner.lanes[lane as usize].head?;
-        // SAFETY: it is in the list, so it is alive; it stays alive until its future sees GRANTED, stored below.
-        let waiter = unsafe { node.as_ref() };
-        // What a protocol brings along may panic: `edit` runs while the node is still in the list and WAITING, `emptied`
-        // when it is out and GRANTED. In between nothing can.
-        let waker = waiter.slot.with_mut(|slot| {
-            // SAFETY: the node is WAITING and we hold the mutex (table Access).
-            let slot = unsafe { &mut *slot };
-            if let Some(note) = &mut slot.note {
-                edit(note);
-            }
-            slot.waker.take()
+    #[inline]
+    pub fn grant_front_in(&mut self, lane: Lane, edit: impl FnOnce(&mut P::Note)) -> bool {
+        let granted = self.grant_next(lane, |_, _, note| {
+            edit(note);
+            true
         });
-        debug_assert!(waker.is_some(), "a node in the list has a waker");
-        self.inner.lanes[lane as usize].unlink(node);
-        // ordering: row A. The node may be gone right after this store.
-        waiter.stage.store(GRANTED, Ordering::Release);
-        self.look_if_emptied();
-        waker
+        let any = granted.is_some();
+        self.granted.set(granted);
+        any
     }
 
     /// Grants from the head of the main lane for as long as `pick`, which sees the state and the head's note, says so;
-    /// releases the mutex; wakes whom it granted. It does so in batches, the mutex free in between.
+    /// releases the mutex; wakes whom it granted. Many are granted in batches, the mutex free in between.
     ///
     /// # Panics
     ///
     /// With the first panic of a waker, after everybody was granted and woken.
+    #[inline]
     pub fn grant_while(self, pick: impl FnMut(&P, &mut P::State, &mut P::Note) -> bool) {
         self.grant_while_in(Lane::Main, pick);
     }
@@ -321,17 +269,69 @@ impl<'a, P: Protocol> Locked<'a, P> {
     /// # Panics
     ///
     /// With the first panic of a waker, after everybody was granted and woken.
+    #[inline]
     pub fn grant_while_in(
-        self,
+        mut self,
         lane: Lane,
         mut pick: impl FnMut(&P, &mut P::State, &mut P::Note) -> bool,
     ) {
+        // Most often there is one, and no need for a batch. It is woken whatever `pick` does next.
+        let first = self.grant_next(lane, &mut pick);
+        if first.is_none() {
+            return;
+        }
+        self.granted.set(first);
+        if let Some(second) = self.grant_next(lane, &mut pick) {
+            self.grant_batches(lane, second, pick);
+        }
+    }
+
+    /// L2 if there is a waiter and `pick` says so; the waker that comes back is to be called once the mutex is released.
+    #[inline]
+    fn grant_next(
+        &mut self,
+        lane: Lane,
+        pick: impl FnOnce(&P, &mut P::State, &mut P::Note) -> bool,
+    ) -> Option<Waker> {
+        let inner = &mut *self.inner;
+        let node = inner.lanes[lane as usize].head?;
+        // SAFETY: it is in the list, so it is alive; it stays alive until its future sees GRANTED, stored below.
+        let waiter = unsafe { node.as_ref() };
+        // What a protocol brings along may panic: `pick` runs while the node is still in the list and WAITING, `emptied`
+        // when it is out and GRANTED. In between nothing can.
+        let waker = waiter.slot.with_mut(|slot| {
+            // SAFETY: the node is WAITING and we hold the mutex (table Access).
+            let slot = unsafe { &mut *slot };
+            let note = slot.note.as_mut()?;
+            pick(&self.list.shared, &mut inner.state, note).then(|| slot.waker.take())
+        })?;
+        debug_assert!(waker.is_some(), "a node in the list has a waker");
+        inner.lanes[lane as usize].unlink(node);
+        // ordering: row A. The node may be gone right after this store.
+        waiter.stage.store(GRANTED, Ordering::Release);
+        self.look_if_emptied();
+        waker
+    }
+
+    /// Goes on where [`grant_while`](Self::grant_while) found more than one.
+    #[cold]
+    #[inline(never)]
+    fn grant_batches(
+        mut self,
+        lane: Lane,
+        second: Waker,
+        mut pick: impl FnMut(&P, &mut P::State, &mut P::Note) -> bool,
+    ) {
         let list = self.list;
-        let mut next = Some(self);
         let mut wakes = WakeBatch::new();
+        if let Some(first) = self.granted.take() {
+            wakes.push(first);
+        }
+        wakes.push(second);
+        let mut next = Some(self);
         let mut first_panic = None;
         while let Some(mut locked) = next.take() {
-            let more = locked.grant_batch(lane, &mut wakes, &mut pick);
+            let more = locked.fill_batch(lane, &mut wakes, &mut pick);
             drop(locked);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| wakes.wake_all())) {
                 first_panic.get_or_insert(panic);
@@ -345,41 +345,27 @@ impl<'a, P: Protocol> Locked<'a, P> {
         }
     }
 
-    fn look_if_emptied(&self) {
-        if self.inner.lanes.iter().all(|lane| lane.head.is_none()) {
-            self.list.shared.emptied();
-        }
-    }
-
-    /// One batch of [`grant_while`](Self::grant_while); whether it ended because the batch was full.
-    fn grant_batch(
+    /// One batch; whether it ended because it was full.
+    fn fill_batch(
         &mut self,
         lane: Lane,
         wakes: &mut WakeBatch,
         pick: &mut impl FnMut(&P, &mut P::State, &mut P::Note) -> bool,
     ) -> bool {
         while wakes.has_room() {
-            let inner = &mut *self.inner;
-            let Some(node) = inner.lanes[lane as usize].head else {
+            let Some(waker) = self.grant_next(lane, &mut *pick) else {
                 return false;
             };
-            // SAFETY: a node in the list is alive: its future unlinks it, under this mutex, before it goes.
-            let node = unsafe { node.as_ref() };
-            let picked = node.slot.with_mut(|slot| {
-                // SAFETY: the node is WAITING and we hold the mutex (table Access).
-                let slot = unsafe { &mut *slot };
-                slot.note
-                    .as_mut()
-                    .is_some_and(|note| pick(&self.list.shared, &mut inner.state, note))
-            });
-            if !picked {
-                return false;
-            }
-            if let Some(waker) = self.grant_front_in(lane, |_| {}) {
-                wakes.push(waker);
-            }
+            wakes.push(waker);
         }
         true
+    }
+
+    #[inline]
+    fn look_if_emptied(&self) {
+        if self.inner.lanes.iter().all(|lane| lane.head.is_none()) {
+            self.list.shared.emptied();
+        }
     }
 }
 
@@ -458,7 +444,7 @@ impl<P: Protocol> DerefMut for Locked<'_, P> {
 
 /// One waiter of a [`WaitList`], to be pinned inside the future that waits.
 ///
-/// Most primitives use it through [`WaitList::wait`].
+/// Most primitives use it through [`WaitList::claim`].
 pub struct Waiter<'a, P: Protocol> {
     list: &'a WaitList<P>,
     node: Node<P::Note>,
@@ -492,7 +478,7 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         self: Pin<&mut Self>,
         cx: &Context<'_>,
         enter: impl FnOnce(&mut Locked<'_, P>) -> Entry<R, P::Note>,
-    ) -> Poll<Waited<R, P::Note>> {
+    ) -> Poll<R> {
         let this = self.into_ref().get_ref();
         // ordering: row C, our own node.
         let stage = this.node.stage.load(Ordering::Relaxed);
@@ -502,7 +488,7 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         let (lane, note) = match enter(&mut locked) {
             Entry::Done(done) => {
                 drop(locked);
-                return Poll::Ready(Waited::Done(done));
+                return Poll::Ready(done);
             }
             Entry::Wait(note) => (Lane::Main, note),
             Entry::WaitAside(note) => (Lane::Side, note),

@@ -5,16 +5,18 @@
 //! something passes the grant on.
 //!
 //! - [`WaitCell`]: one waiter.
-//! - [`WaitList`]: many, first come, first served.
+//! - [`WaitList`]: many, first come, first served; [`Wait`]: the future of one of them.
 //! - [`WakeBatch`] and [`WakeLater`]: wakers on their way out of a lock.
 //! - [`block_on`]: a plain thread as the waiter.
 
 mod batch;
 mod block;
 mod cell;
+mod future;
 mod list;
 
 pub use batch::{WakeBatch, WakeLater};
 pub use block::block_on;
 pub use cell::WaitCell;
-pub use list::{Entry, Lane, Locked, Protocol, WaitList, Waited, Waiter};
+pub use future::{Claim, Wait};
+pub use list::{Entry, Lane, Locked, Protocol, WaitList, Waiter};

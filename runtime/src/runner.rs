@@ -1,0 +1,265 @@
+//! Running a program: [`Runner`] owns a runtime, one context of variables, and what Ctrl-C means.
+//!
+//! While a future runs, SIGINT (and each of `Builder::shutdown_signals`) whose disposition is the default is listened to.
+//! The listener is polled with the main future, so it costs no task. The first arrival brings the default back, so that a
+//! second one kills the process at once, and asks the main task to stop. A signal that the program listens to itself is
+//! left to the program.
+
+use crate::Builder;
+use crate::driver::signals::{self, SignalListener, die_by};
+use crate::runtime::{Handle, Runtime, ShutdownReport, refuse_nesting};
+use crate::task::{TaskError, UnhandledError};
+use loxley_sync::{CancelledError, Context, Event, copy_context};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+/// How long leftovers may clean up, and then, again, how long polls and blocking jobs that do not end are waited for.
+const CLOSE_GRACE: Duration = Duration::from_secs(10);
+
+/// Several runs on one runtime and one context; the signal policy of a program.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{RunError, Runner};
+///
+/// let mut runner = Runner::new()?;
+/// assert_eq!(runner.run(async { 6 * 7 }).unwrap(), 42);
+/// assert!(runner.close().is_clean());
+/// assert!(matches!(runner.run(async {}), Err(RunError::Closed)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Runner {
+    runtime: Option<Runtime>,
+    context: Context,
+    /// The signal that ended the last run.
+    signal: Option<i32>,
+}
+
+/// Why a run has no output.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Ctrl-C, or another shutdown signal, and the main task ended cancelled.
+    Interrupted,
+    /// The main task was cancelled by somebody else.
+    Cancelled(CancelledError),
+    /// The runner was closed before.
+    Closed,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("the program was interrupted by a signal"),
+            Self::Cancelled(error) => write!(f, "the main task was {error}"),
+            Self::Closed => f.write_str("the runner is closed: make a new one"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl Runner {
+    /// A runner with one worker per core.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses a thread or a descriptor.
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build_runner()
+    }
+
+    /// Every knob there is; [`Builder::build_runner`] makes the runner.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Polls `future` on this thread until it is done. Context variables that it sets are seen by the next run.
+    ///
+    /// # Errors
+    ///
+    /// See [`RunError`].
+    ///
+    /// # Panics
+    ///
+    /// On a thread that polls tasks, and with the future's own panic.
+    #[track_caller]
+    pub fn run<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
+        refuse_nesting("run");
+        let at = Location::caller();
+        let Some(runtime) = &self.runtime else {
+            return Err(RunError::Closed);
+        };
+        let mut policy = Policy::new(runtime);
+        let main = async {
+            let mut future = pin!(self.context.within(future));
+            poll_fn(|cx| {
+                policy.poll(cx);
+                future.as_mut().poll(cx)
+            })
+            .await
+        };
+        let result = runtime.block_on_at(main, at);
+        self.signal = policy.heard;
+        drop(policy);
+        match result {
+            Ok(output) => Ok(output),
+            Err(TaskError::Panicked(panic)) => panic.resume(),
+            Err(TaskError::Cancelled(_)) if self.signal.is_some() => Err(RunError::Interrupted),
+            Err(TaskError::Cancelled(error)) => Err(RunError::Cancelled(error)),
+        }
+    }
+
+    /// The runtime's handle; `None` once the runner is closed.
+    #[must_use]
+    #[doc(alias = "get_loop")]
+    pub fn handle(&self) -> Option<Handle> {
+        self.runtime.as_ref().map(Runtime::handle)
+    }
+
+    /// Ends: cancels every task that is left, gives them ten seconds to clean up, then stops the runtime and gives its
+    /// threads ten more. Closing twice does nothing. Dropping the runner does the same, and tells the unhandled-error
+    /// handler what did not stop.
+    pub fn close(&mut self) -> ShutdownReport {
+        let Some(runtime) = self.runtime.take() else {
+            return ShutdownReport::default();
+        };
+        if crate::current::polls() {
+            // Nothing may wait here.
+            drop(runtime);
+            return ShutdownReport::default();
+        }
+        cancel_leftovers(&runtime);
+        runtime.shutdown_timeout(CLOSE_GRACE)
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let Some(handle) = self.handle() else { return };
+        let report = self.close();
+        if !report.is_clean() {
+            let error = UnhandledError::other(report.to_string());
+            handle.shared().reporter().report(&error);
+        }
+    }
+}
+
+/// Asks every task to stop and waits until they have, or the grace is over. What they spawn meanwhile is asked too.
+fn cancel_leftovers(runtime: &Runtime) {
+    let handle = runtime.handle();
+    if handle.all_tasks().is_empty() {
+        return;
+    }
+    let ending = async {
+        loop {
+            let me = crate::current_task();
+            let mut left = handle.all_tasks();
+            left.retain(|task| Some(task) != me.as_ref());
+            if left.is_empty() {
+                return;
+            }
+            for task in left {
+                task.cancel();
+                let ended = Arc::new(Event::new());
+                let told = ended.clone();
+                task.add_done_callback(move |_| told.set());
+                ended.wait().await;
+            }
+        }
+    };
+    // Past the deadline the shutdown that follows drops what is left, and reports what cannot be dropped.
+    let _ = runtime.block_on_at(crate::timeout(CLOSE_GRACE, ending), Location::caller());
+}
+
+impl Builder {
+    /// Makes a [`Runner`]: a runtime with a signal policy.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_runner(self) -> io::Result<Runner> {
+        Ok(Runner {
+            runtime: Some(self.build()?),
+            context: copy_context(),
+            signal: None,
+        })
+    }
+
+    /// [`run`](crate::run) with these settings.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](crate::run), and for a knob beyond its limits.
+    #[track_caller]
+    pub fn run<F: Future>(self, main: F) -> F::Output {
+        refuse_nesting("run");
+        let mut runner = match self.build_runner() {
+            Ok(runner) => runner,
+            Err(error) => panic!("the runtime cannot start: {error}"),
+        };
+        let result = runner.run(main);
+        let signal = runner.signal;
+        drop(runner);
+        match (result, signal) {
+            (Ok(output), _) => output,
+            (Err(RunError::Interrupted), Some(signum)) => die_by(signum),
+            (Err(error), _) => panic!("{error}"),
+        }
+    }
+}
+
+/// What is listened to during one run.
+struct Policy {
+    listeners: Vec<SignalListener>,
+    heard: Option<i32>,
+}
+
+impl Policy {
+    fn new(runtime: &Runtime) -> Self {
+        let handle = runtime.handle();
+        let shared = handle.shared();
+        let mut signums = vec![signals::number::SIGINT];
+        signums.extend(&shared.config.shutdown_signals);
+        signums.dedup();
+        signums.retain(|&signum| signals::is_default(signum));
+        // Without descriptors left there is no policy: the signal kills, as it does by default.
+        let listeners = signums
+            .into_iter()
+            .filter_map(|signum| signals::listen_with(shared.driver_handle().clone(), signum).ok())
+            .collect();
+        Self {
+            listeners,
+            heard: None,
+        }
+    }
+
+    /// Called with each poll of the main task.
+    fn poll(&mut self, cx: &mut task::Context<'_>) {
+        for listener in &self.listeners {
+            if let Poll::Ready(Ok(())) = listener.poll_recv(cx) {
+                if !signals::is_shared(listener.signum()) {
+                    self.heard = Some(listener.signum());
+                } else {
+                    // The program listens too: it is the one to act. This poll must listen on.
+                    cx.waker().wake_by_ref();
+                }
+            }
+        }
+        if self.heard.is_some() && !self.listeners.is_empty() {
+            // What the signals did before stands again: the next one kills.
+            self.listeners.clear();
+            if let Some(main) = crate::current_task() {
+                main.cancel_with("the program was interrupted");
+            }
+        }
+    }
+}
