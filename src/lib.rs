@@ -48,7 +48,10 @@ pub use loxley_io::net::{
     TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
 };
 #[cfg(feature = "net")]
-pub use loxley_io::{PipeReader, PipeWriter, pipe};
+pub use loxley_io::{
+    PipeReader, PipeWriter, Registered, SendfileError, copy, copy_bidirectional, pipe, sendfile,
+    splice,
+};
 
 /// Child processes.
 #[cfg(feature = "process")]

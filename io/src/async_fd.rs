@@ -145,6 +145,10 @@ impl<T> Registered<T> {
         self.registration.clear_ready(event, direction);
     }
 
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
     pub(crate) fn poll_attempt<R>(
         &self,
         cx: &mut Context<'_>,

@@ -34,9 +34,9 @@ pub enum Kind {
 
 /// A type that bytes go through. Sealed: public only because the halves of a split stream name it.
 #[allow(unnameable_types, reason = "part of a sealed trait")]
-pub trait Carrier: Sized {
+pub trait Carrier: Send + Sync + Unpin + Sized + 'static {
     /// What owns the descriptor.
-    type Fd: AsFd;
+    type Fd: AsFd + Send + Sync;
 
     /// The descriptor; `None` after [`end`](Self::end) has closed it.
     fn registered(&self) -> Option<&Registered<Self::Fd>>;

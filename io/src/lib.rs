@@ -18,6 +18,7 @@
 
 mod async_fd;
 mod bytes;
+mod copy;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub mod http;
@@ -33,6 +34,7 @@ mod sys;
 mod traits;
 
 pub use async_fd::Registered;
+pub use copy::{SendfileError, copy, copy_bidirectional, sendfile, splice};
 pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
 pub use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 pub use pipe::{PipeReader, PipeWriter, pipe};

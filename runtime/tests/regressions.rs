@@ -345,3 +345,19 @@ fn panicking_wakers_at_shutdown_do_not_cost_the_grace() {
         drop(naps);
     });
 }
+
+#[test]
+fn a_main_task_that_never_rests_still_meets_its_limit() {
+    each_with(
+        &BOTH,
+        |builder| builder,
+        |_, runtime| {
+            let restless = poll_fn(|cx: &mut Context<'_>| {
+                cx.waker().wake_by_ref();
+                Poll::<()>::Pending
+            });
+            let limited = timeout(Duration::from_millis(5), restless);
+            runtime.block_on(limited).unwrap_err();
+        },
+    );
+}

@@ -55,15 +55,25 @@ pub trait ByteStream: Carrier {
     ///
     /// If the connection is broken. A connection that is gone already is no error.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+
+    /// Splits the stream into two halves that borrow it.
+    fn split(&mut self) -> (ReadHalf<'_, Self>, WriteHalf<'_, Self>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// Splits the stream into two halves for two tasks. Dropping the writing half ends it.
+    fn into_split(self) -> (OwnedReadHalf<Self>, OwnedWriteHalf<Self>) {
+        into_split(self)
+    }
 }
 
 /// The reading half of a borrowed stream: see [`TcpStream::split`].
 #[derive(Debug)]
-pub struct ReadHalf<'a, S: ByteStream = TcpStream>(pub(super) &'a S);
+pub struct ReadHalf<'a, S: ByteStream = TcpStream>(&'a S);
 
 /// The writing half of a borrowed stream: see [`TcpStream::split`].
 #[derive(Debug)]
-pub struct WriteHalf<'a, S: ByteStream = TcpStream>(pub(super) &'a S);
+pub struct WriteHalf<'a, S: ByteStream = TcpStream>(&'a S);
 
 /// The reading half of a stream: see [`TcpStream::into_split`].
 #[derive(Debug)]
@@ -77,7 +87,7 @@ pub struct OwnedWriteHalf<S: ByteStream = TcpStream> {
 }
 
 /// Two halves that own the stream together.
-pub(super) fn into_split<S: ByteStream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+fn into_split<S: ByteStream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
     let stream = Arc::new(stream);
     let writer = OwnedWriteHalf {
         stream: stream.clone(),

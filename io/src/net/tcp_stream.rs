@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loxley_runtime::lowlevel::{Direction, Interest};
 
-use super::split::{ByteStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
+use super::split::{ByteStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::async_fd::Registered;
 use crate::bytes::{Carrier, Kind};
 use crate::methods::{byte_peeking, byte_reading, byte_writing};
@@ -108,12 +108,12 @@ impl TcpStream {
 
     /// Splits the stream into two halves that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
+        ByteStream::split(self)
     }
 
     /// Splits the stream into two halves for two tasks. Dropping the writing half ends it.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        into_split(self)
+        ByteStream::into_split(self)
     }
 
     /// Our address.

@@ -13,7 +13,7 @@ use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering};
 use rustix::net::SocketType;
 
-use super::split::{ByteStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, into_split};
+use super::split::{ByteStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::unix_message::{Sort, messages};
 use crate::async_fd::Registered;
 use crate::bytes::{Carrier, Kind};
@@ -150,12 +150,12 @@ impl UnixStream {
 
     /// Splits the stream into two halves that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_, Self>, WriteHalf<'_, Self>) {
-        (ReadHalf(self), WriteHalf(self))
+        ByteStream::split(self)
     }
 
     /// Splits the stream into two halves for two tasks. Dropping the writing half ends it.
     pub fn into_split(self) -> (OwnedReadHalf<Self>, OwnedWriteHalf<Self>) {
-        into_split(self)
+        ByteStream::into_split(self)
     }
 
     /// Our address; unnamed unless we were accepted.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 
 use rustix::fs::OFlags;
@@ -35,6 +35,20 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
         }
         Ok((reader, writer))
     }
+}
+
+/// Moves bytes between a pipe and a socket, at most `len`, inside the kernel. Would block if the socket would, but also if
+/// the pipe is full or empty.
+#[cfg(target_os = "linux")]
+pub(crate) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
+    use rustix::pipe::SpliceFlags;
+    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+    Ok(rustix::pipe::splice(from, None, to, None, len, flags)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _len: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Looks whether bytes can go through `fd` without blocking a thread, and puts it into non-blocking mode.

@@ -37,9 +37,18 @@ pub(crate) fn block_on<F: Future>(
         at,
         |task| shared.admit_main(task),
         |main, task| {
+            let mut turns = 0;
             while !task.is_finished() {
                 if main.turn().is_none() {
                     shard.sleep();
+                    turns = 0;
+                    continue;
+                }
+                turns += 1;
+                // A main task that never rests must not wait for its own timers in vain.
+                if turns >= shared.config.event_interval {
+                    shard.fire_due();
+                    turns = 0;
                 }
             }
         },
@@ -96,11 +105,7 @@ impl<'a> MainShard<'a> {
     /// Until unparked, or until one of this shard's timers is due.
     fn sleep(&self) {
         let timers = &self.shared.timers;
-        let deadline = if self.taken {
-            timers.next_deadline_of(self.index())
-        } else {
-            None
-        };
+        let deadline = self.next_deadline();
         let is_watched = self.shared.monitor.is_started();
         if is_watched && deadline.is_none() {
             return thread::park();
@@ -116,10 +121,32 @@ impl<'a> MainShard<'a> {
             self.shared.monitor.ensure_started(self.shared);
         }
         if deadline.is_some_and(|at| at <= now) {
-            let mut batch = WakeBatch::new();
-            timers.fire_shard(self.index(), now, &mut batch);
-            batch.wake_all_contained();
+            self.fire(now);
         }
+    }
+
+    /// Fires what is due, without sleeping.
+    fn fire_due(&self) {
+        let Some(deadline) = self.next_deadline() else {
+            return;
+        };
+        let now = self.shared.timers.clock().now_ns();
+        if deadline <= now {
+            self.fire(now);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let timers = &self.shared.timers;
+        self.taken
+            .then(|| timers.next_deadline_of(self.index()))
+            .flatten()
+    }
+
+    fn fire(&self, now: u64) {
+        let mut batch = WakeBatch::new();
+        self.shared.timers.fire_shard(self.index(), now, &mut batch);
+        batch.wake_all_contained();
     }
 }
 
