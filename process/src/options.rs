@@ -341,7 +341,8 @@ impl Command {
     ///
     /// With a [`SpawnError`] inside, which names the program and says what to change: the program or the working directory
     /// is not there, is not allowed, or is no program; an argument contains a NUL; options contradict each other;
-    /// descriptors or processes are used up. Or if no runtime is running on this thread or it has shut down. Nothing is left
+    /// descriptors or processes are used up. (A file that is executable and no program is refused, but where a fork is taken the
+    /// C library runs it through `/bin/sh`.) Or if no runtime is running on this thread or it has shut down. Nothing is left
     /// behind then: no process, and no descriptor.
     ///
     /// # Cancel safety
