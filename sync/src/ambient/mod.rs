@@ -75,7 +75,8 @@ pub struct Outer {
 pub struct Asked {
     /// Some of them were given one.
     pub marked: bool,
-    /// There is one for those that wait outside the tree: they enter it in this poll, and act in the next.
+    /// There is one for those that wait outside the tree: they enter it in this poll, and act in another, which
+    /// must follow at once.
     pub enter: bool,
 }
 

@@ -7,8 +7,8 @@
 //!
 //! A scope enters its task's tree as late as it can. One that is polled with the task's own waker is polled whenever the task
 //! is, so it waits *outside*, which costs nothing, and the poll says that there are outsiders. When a request comes, the
-//! runtime polls the task once with word to enter: the innermost scopes enter without polling what is inside, for the request
-//! interrupts that where it waits; the next poll finds them in the tree. One that is polled with another waker, such as a
+//! runtime polls the task with word to enter: the innermost scopes enter without polling what is inside, for the request
+//! interrupts that where it waits; it delivers, and polls again at once. One that is polled with another waker, such as a
 //! member of a set, enters at its first wait: it may not be polled unless its own waker is called.
 //!
 //! - If a scope is in the tree, so are all around it; it is told its parent by the stack of scopes being polled on this thread.
@@ -127,8 +127,7 @@ impl Scope {
         let pushed = Pushed::new(self);
         let is_where_it_waits = pushed.is_entering && self.waits_outside() && !self.has_outsiders;
         if is_where_it_waits && self.asks.is_none() {
-            // What woke this task may have been meant for `inner`, which hears of it in another poll.
-            cx.waker().wake_by_ref();
+            // What woke this task may have been meant for `inner`: the poll that follows at once looks.
             self.wait(pushed, cx);
             return Poll::Pending;
         }
