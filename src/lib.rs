@@ -52,3 +52,13 @@ pub use loxley_io::{
     PipeReader, PipeWriter, Registered, SendfileError, copy, copy_bidirectional, pipe, sendfile,
     splice,
 };
+
+/// Child processes.
+#[cfg(feature = "process")]
+#[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+pub use loxley_process as process;
+#[cfg(feature = "process")]
+pub use loxley_process::{create_subprocess_exec, create_subprocess_shell};
+
+#[cfg(feature = "net")]
+pub use loxley_io::streams;

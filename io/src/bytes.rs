@@ -251,6 +251,26 @@ pub(crate) fn poll_read_uninit<C: Carrier>(
     })
 }
 
+/// The same for the streams, who bring memory and call: `read` says how much it has read of how much. It is asked only when
+/// there may be something.
+pub(crate) fn poll_read_by<C: Carrier>(
+    carrier: &C,
+    cx: &mut Context<'_>,
+    mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<(usize, usize)>,
+) -> Poll<io::Result<usize>> {
+    let Some(registered) = carrier.registered() else {
+        return Poll::Ready(Err(closed()));
+    };
+    registered.poll_attempt(cx, Direction::Read, || {
+        let (n, asked) = read(registered.as_fd())?;
+        Ok(match carrier.kind() {
+            Kind::Tcp => after_read(n, asked),
+            // As in `read_uninit_now`.
+            Kind::Unix | Kind::Pipe | Kind::Socket | Kind::Device => Attempt::More(n),
+        })
+    })
+}
+
 /// The primitive under every trait's writing.
 pub(crate) fn poll_write<C: Carrier>(
     carrier: &C,

@@ -29,6 +29,7 @@ mod methods;
 pub mod net;
 mod pipe;
 mod resolve;
+pub mod streams;
 mod sys;
 mod traits;
 
@@ -38,3 +39,4 @@ pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
 pub use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use resolve::{ToSocketAddrs, lookup_host};
+pub use streams::{StreamReader, StreamWriter};

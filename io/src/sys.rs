@@ -155,6 +155,28 @@ pub(crate) fn recv_uninit(
     Ok(filled.len())
 }
 
+/// As [`recv`], behind what `bytes` holds, as much as it has room for without growing: how much, and of how much.
+pub(crate) fn recv_behind(
+    socket: BorrowedFd<'_>,
+    bytes: &mut Vec<u8>,
+) -> io::Result<(usize, usize)> {
+    let room = bytes.capacity() - bytes.len();
+    let spare = rustix::buffer::spare_capacity(bytes);
+    let (n, _) = rustix::net::recv(socket, spare, RecvFlags::empty())?;
+    Ok((n, room))
+}
+
+/// Ends a connection at once; the peer sees a reset.
+#[cfg(target_os = "linux")]
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::net::connect_unspec(socket)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn disconnect(_socket: BorrowedFd<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(crate) fn peek(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     let (n, _) = rustix::net::recv(socket, buf, RecvFlags::PEEK)?;
     Ok(n)

@@ -303,14 +303,14 @@ impl Command {
     /// # Examples
     ///
     /// ```
-    /// use loxley_process::create_subprocess_shell;
-    /// use std::io::{Read, Write};
-    /// use std::os::fd::{AsRawFd, OwnedFd};
+    /// use loxley_process::create_subprocess_exec;
+    /// use std::io::Read;
+    /// use std::os::fd::AsRawFd;
     ///
     /// # loxley_runtime::run(async {
     /// let (mut ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     /// let number = theirs.as_raw_fd();
-    /// let child = create_subprocess_shell("echo hello >&$FD")
+    /// let child = create_subprocess_exec("bash", ["-c", "echo hello >&$FD"])
     ///     .env("FD", number.to_string())
     ///     .pass_fd(theirs)
     ///     .spawn()

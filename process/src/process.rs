@@ -130,24 +130,19 @@ impl Process {
         async move { ended.await.map(returncode) }
     }
 
-    fn ended(
-        &self,
-        at: &'static Location<'static>,
-    ) -> impl Future<Output = io::Result<ExitStatus>> + Send + '_ {
-        async move {
-            let mut ended = pin!(self.child.ended().wait());
-            poll_fn(|cx| {
-                let polled = ended.as_mut().poll(cx);
-                if polled.is_pending() {
-                    wait_reason(WaitKind::Process, Some(at));
-                }
-                polled
-            })
-            .await;
-            match self.child.exit() {
-                Some(Exit::Status(status)) => Ok(status),
-                _ => Err(io::Error::other(StatusLost { pid: self.pid() })),
+    async fn ended(&self, at: &'static Location<'static>) -> io::Result<ExitStatus> {
+        let mut ended = pin!(self.child.ended().wait());
+        poll_fn(|cx| {
+            let polled = ended.as_mut().poll(cx);
+            if polled.is_pending() {
+                wait_reason(WaitKind::Process, Some(at));
             }
+            polled
+        })
+        .await;
+        match self.child.exit() {
+            Some(Exit::Status(status)) => Ok(status),
+            _ => Err(io::Error::other(StatusLost { pid: self.pid() })),
         }
     }
 
@@ -304,7 +299,7 @@ impl Process {
     ///     .process_group(0)
     ///     .spawn()
     ///     .await?;
-    /// let stdout = child.stdout.as_mut().expect("it was piped");
+    /// let mut stdout = child.stdout.take().expect("it was piped");
     /// stdout.readline().await?;
     /// child.kill_tree()?;
     /// // Nobody is left who could hold the pipe open.

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 use loxley_runtime::Handle;
-use loxley_runtime::lowlevel::{NoRuntime, run_blocking};
+use loxley_runtime::lowlevel::run_blocking;
 
 use crate::error::SpawnError;
 use crate::options::Command;
@@ -43,7 +43,7 @@ impl Drop for Started {
 /// As [`Command::spawn`].
 pub(crate) async fn start(command: Command) -> io::Result<Process> {
     // A child that nobody can watch must not be made.
-    Handle::try_current().map_err(|_| io::Error::other(NoRuntime))?;
+    Handle::try_current().map_err(io::Error::other)?;
     let (limit, kill_on_drop) = (command.limit, command.kill_on_drop);
     let mut started = if command.needs_fork || !command.setup.is_empty() {
         run_blocking(move || start_now(command)).await??

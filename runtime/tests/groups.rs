@@ -493,7 +493,6 @@ fn a_panic_of_a_child_goes_on_in_the_parent_after_all_have_ended() {
                     }
                     panic!("on purpose")
                 });
-                tg.create_task(async { Err::<(), _>(Trouble::Own(1)) });
                 pending::<Result<(), Trouble>>().await
             })
         });

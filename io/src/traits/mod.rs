@@ -9,10 +9,13 @@
 mod futures;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod streams;
 #[cfg(feature = "tokio-io")]
 mod tokio;
 #[cfg(any(feature = "hyper", feature = "tokio-io"))]
 mod uninit;
+
+pub(crate) use futures_io::{AsyncRead, AsyncWrite};
 
 /// Calls `$reads!([generics] type)` for every type that reads and `$writes!([generics] type)` for every one that writes.
 macro_rules! for_each_stream {

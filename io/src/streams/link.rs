@@ -1,0 +1,612 @@
+//! What a reader and the writers of one connection share: the queue of what could not be sent at once, its water marks, and
+//! how the connection ends.
+//!
+//! Called by `writer.rs`, `reader.rs` and `flush.rs`. Under its mutex it sends on sockets, which never waits; a sink of
+//! somebody else's is taken out of it first. No waker is called, nothing of others runs and nothing of theirs is dropped
+//! while the mutex is held: all that is left to [`Later`].
+//!
+//! # Stages
+//!
+//! ```text
+//!            write_eof              close, last writer gone
+//!    OPEN ───────────────► ENDING ────────────────► CLOSING ── all is sent ──► CLOSED
+//!      └──────────────────── close, last writer gone ──►┘                        ▲
+//!      └─────── a write or read fails, abort: from every stage ──────────────────┘
+//! ```
+//!
+//! Whoever raises `is_flushing` has the right to send until it is lowered: the task of `flush.rs`, or a call that tries at
+//! once. Where it is down the queue is empty, and a sink is in its place.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::Shutdown;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use loxley_runtime::Handle;
+use loxley_sync::Notify;
+use loxley_sync::ambient::{WaitKind, poll_budgeted, wait_reason};
+use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loxley_sync::prim::lock::Mutex;
+use loxley_sync::wait::WaitCell;
+
+use super::buffer::Buffer;
+use super::errors::Lasting;
+use super::flush;
+use super::marks::WaterMarks;
+use super::socket::Socket;
+use crate::traits::AsyncWrite;
+
+/// The writing half of a connection that is no socket of ours.
+pub(super) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// The most one system call sends: what a call holds the mutex for.
+pub(super) const SEND_MAX: usize = 256 << 10;
+
+/// See the module.
+pub(super) struct Link {
+    /// `None`: a sink of somebody else's.
+    socket: Option<Socket>,
+    /// Where tasks that flush are spawned; `None` if the link was made outside every runtime.
+    home: Option<Handle>,
+    out: Mutex<Outgoing>,
+    /// Room in the queue, or the end.
+    changed: Notify,
+    /// The same for the one who polls a writer through a trait.
+    poller: WaitCell,
+    /// The task that flushes a sink, to be told of an abort.
+    pub(super) flusher: WaitCell,
+    /// A reader that is no socket of ours, to be told of `close`.
+    pub(super) reader: WaitCell,
+    is_reading_closed: AtomicBool,
+    writers: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// No more is written; the end is sent behind what is queued.
+    Ending,
+    /// The same, and then everything is over.
+    Closing,
+    Closed,
+}
+
+/// What is under the mutex.
+struct Outgoing {
+    queue: Buffer,
+    /// Bytes of the queue that somebody who is sending has in his hands.
+    in_flight: usize,
+    marks: WaterMarks,
+    /// The queue has grown over the high mark and not yet fallen to the low one.
+    is_paused: bool,
+    stage: Stage,
+    /// Why it was closed, if not in good order.
+    fault: Option<Lasting>,
+    is_flushing: bool,
+    is_end_sent: bool,
+    sink: Option<Sink>,
+}
+
+/// What has to wait until the mutex is free.
+#[derive(Default)]
+struct Later {
+    is_changed: bool,
+    flush: Flush,
+    /// Let go: closing and freeing it is work, or runs code of others.
+    gone: (Option<Sink>, Buffer),
+}
+
+/// Who has to be set to work.
+#[derive(Default)]
+enum Flush {
+    #[default]
+    Nothing,
+    Socket,
+    Sink(Sink),
+}
+
+/// What whoever carries a sink does next.
+pub(super) enum Next {
+    /// There are more bytes in the hand.
+    Write,
+    /// All is written: flush.
+    Flush,
+    /// The link was closed meanwhile: let the sink go.
+    Gone,
+}
+
+/// What becomes of a sink that has been flushed.
+pub(super) enum Landed {
+    /// There is more to write.
+    More,
+    /// The sink is to be closed.
+    Close,
+    /// The sink is back in its place, or to be let go.
+    Rest,
+}
+
+impl Outgoing {
+    fn held(&self) -> usize {
+        self.queue.len() + self.in_flight
+    }
+
+    fn pause_if_high(&mut self) {
+        self.is_paused |= self.held() > self.marks.high();
+    }
+
+    fn resume_if_low(&mut self, later: &mut Later) {
+        if self.is_paused && self.held() <= self.marks.low() {
+            self.is_paused = false;
+            later.is_changed = true;
+        }
+    }
+
+    /// Closed, for this reason; what is queued is given up.
+    fn close_at_once(&mut self, fault: Option<Lasting>, later: &mut Later) {
+        if self.stage == Stage::Closed {
+            return;
+        }
+        self.stage = Stage::Closed;
+        self.fault = fault;
+        self.is_paused = false;
+        self.in_flight = 0;
+        later.gone = (self.sink.take(), std::mem::take(&mut self.queue));
+        later.is_changed = true;
+    }
+
+    fn lost(&self) -> io::Error {
+        self.fault.as_ref().map_or_else(
+            || io::Error::new(io::ErrorKind::ConnectionReset, "the connection is closed"),
+            Lasting::again,
+        )
+    }
+}
+
+impl Link {
+    pub(super) fn over(socket: Socket) -> Self {
+        Self::new(Some(socket), None)
+    }
+
+    pub(super) fn boxed(sink: Sink) -> Self {
+        Self::new(None, Some(sink))
+    }
+
+    fn new(socket: Option<Socket>, sink: Option<Sink>) -> Self {
+        Self {
+            socket,
+            home: Handle::try_current().ok(),
+            out: Mutex::new(Outgoing {
+                queue: Buffer::new(),
+                in_flight: 0,
+                marks: WaterMarks::default(),
+                is_paused: false,
+                stage: Stage::Open,
+                fault: None,
+                is_flushing: false,
+                is_end_sent: false,
+                sink,
+            }),
+            changed: Notify::new(),
+            poller: WaitCell::new(),
+            flusher: WaitCell::new(),
+            reader: WaitCell::new(),
+            is_reading_closed: AtomicBool::new(false),
+            writers: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn socket(&self) -> Option<&Socket> {
+        self.socket.as_ref()
+    }
+
+    pub(super) fn home(&self) -> Option<&Handle> {
+        self.home.as_ref()
+    }
+
+    pub(super) fn writer_made(&self) {
+        // ordering: Relaxed. A count; who makes a writer has one, or is alone with the link.
+        self.writers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The last writer's going closes the connection behind what it wrote. The peer may still be read to its end.
+    pub(super) fn writer_gone(self: &Arc<Self>) {
+        // ordering: AcqRel. The last one sees what the others did.
+        if self.writers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.advance(Stage::Closing);
+        }
+    }
+
+    /// Sends what can be sent at once, and queues the rest. `false` if our half has been ended.
+    #[track_caller]
+    #[must_use = "writing after the end is misuse"]
+    pub(super) fn write(self: &Arc<Self>, data: &[u8]) -> bool {
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        match out.stage {
+            Stage::Open => {}
+            Stage::Ending => return false,
+            // Told to whoever drains.
+            Stage::Closing | Stage::Closed => return true,
+        }
+        let mut rest = data;
+        if out.is_flushing {
+            // Others' bytes come first.
+        } else if let Some(socket) = &self.socket {
+            rest = send(socket, &mut out, data, &mut later);
+        } else if let Some(sink) = out.sink.take() {
+            out.is_flushing = true;
+            out.in_flight = data.len();
+            drop(out);
+            flush::carry(self, sink, data);
+            return true;
+        }
+        if out.stage == Stage::Open && !rest.is_empty() {
+            out.queue.extend(rest);
+            out.pause_if_high();
+            if !std::mem::replace(&mut out.is_flushing, true) {
+                later.flush = Flush::Socket;
+            }
+        }
+        drop(out);
+        self.settle(later);
+        true
+    }
+
+    /// One step of the task that flushes a socket: whether there is more to do.
+    pub(super) fn flush_some(self: &Arc<Self>, socket: &Socket) -> bool {
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        if out.stage != Stage::Closed {
+            let queued = out.queue.as_slice();
+            match socket.try_write(&queued[..queued.len().min(SEND_MAX)]) {
+                Ok(n) => {
+                    out.queue.consume(n);
+                    out.resume_if_low(&mut later);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => out.close_at_once(Some(Lasting::new(error)), &mut later),
+            }
+        }
+        let is_done = out.queue.is_empty();
+        if is_done {
+            out.is_flushing = false;
+            out.queue.release();
+            self.end_if_asked(&mut out, &mut later);
+        }
+        drop(out);
+        self.settle(later);
+        !is_done
+    }
+
+    /// Everything is sent and nobody is sending: what was to follow follows.
+    fn end_if_asked(&self, out: &mut Outgoing, later: &mut Later) {
+        // Somebody may wait for an empty queue.
+        later.is_changed = true;
+        if !matches!(out.stage, Stage::Ending | Stage::Closing) {
+            return;
+        }
+        if let Some(socket) = &self.socket {
+            if out.stage == Stage::Closing && self.is_reading_closed() {
+                socket.end(Shutdown::Both);
+            } else if !out.is_end_sent {
+                socket.end(Shutdown::Write);
+            }
+            out.is_end_sent = true;
+        } else if let Some(sink) = out.sink.take() {
+            // Closing it may wait.
+            out.is_flushing = true;
+            later.flush = Flush::Sink(sink);
+            return;
+        }
+        if out.stage == Stage::Closing {
+            out.stage = Stage::Closed;
+        }
+    }
+
+    /// Ends our half behind what is queued.
+    #[track_caller]
+    pub(super) fn write_eof(self: &Arc<Self>) {
+        self.advance(Stage::Ending);
+    }
+
+    /// Closes the connection, both ways, behind what is queued.
+    #[track_caller]
+    pub(super) fn close(self: &Arc<Self>) {
+        // ordering: AcqRel. Pairs with `is_reading_closed`: a reader that is told sees what came before.
+        if self.is_reading_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let is_over = self.advance(Stage::Closing);
+        if let (Some(socket), false) = (&self.socket, is_over) {
+            // Wakes a reader that waits in the driver.
+            socket.end(Shutdown::Read);
+        }
+    }
+
+    /// Says whether that has ended the connection by now.
+    #[track_caller]
+    fn advance(self: &Arc<Self>, stage: Stage) -> bool {
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        let is_news = match out.stage {
+            Stage::Open => true,
+            Stage::Ending => stage == Stage::Closing,
+            Stage::Closing | Stage::Closed => false,
+        };
+        if is_news {
+            out.stage = stage;
+        }
+        let ends_now = is_news && !out.is_flushing;
+        if ends_now {
+            self.end_if_asked(&mut out, &mut later);
+        }
+        later.is_changed = true;
+        drop(out);
+        self.settle(later);
+        ends_now
+    }
+
+    /// Closes the connection, both ways, and gives up what is queued.
+    pub(super) fn abort(self: &Arc<Self>) {
+        // ordering: AcqRel, as in `close`.
+        let was_closed = self.is_reading_closed.swap(true, Ordering::AcqRel);
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        let was_over = was_closed && out.stage == Stage::Closed;
+        out.close_at_once(None, &mut later);
+        later.is_changed = true;
+        drop(out);
+        if let (Some(socket), false) = (&self.socket, was_over) {
+            socket.reset();
+        }
+        self.settle(later);
+    }
+
+    /// Closes the connection because of `fault`, of which everybody is told.
+    pub(super) fn fail(self: &Arc<Self>, fault: Lasting) {
+        let mut later = Later::default();
+        self.out.lock().close_at_once(Some(fault), &mut later);
+        self.settle(later);
+    }
+
+    /// Does what had to wait for the mutex.
+    #[track_caller]
+    fn settle(self: &Arc<Self>, later: Later) {
+        let Later {
+            is_changed,
+            flush,
+            gone,
+        } = later;
+        drop(gone);
+        if is_changed {
+            self.changed.notify_waiters();
+            self.poller.wake();
+            self.flusher.wake();
+            self.reader.wake();
+        }
+        match flush {
+            Flush::Nothing => {}
+            Flush::Socket => flush::start(self),
+            Flush::Sink(sink) => flush::carry(self, sink, &[]),
+        }
+    }
+}
+
+/// What whoever carries a sink asks.
+impl Link {
+    /// `count` bytes of those in the hand are written.
+    pub(super) fn sent(self: &Arc<Self>, count: usize) {
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        out.in_flight = out.in_flight.saturating_sub(count);
+        out.resume_if_low(&mut later);
+        drop(out);
+        self.settle(later);
+    }
+
+    /// What comes next, when the hand is empty; it is filled for [`Next::Write`].
+    pub(super) fn next(&self, hand: &mut Buffer) -> Next {
+        let mut out = self.out.lock();
+        if out.stage == Stage::Closed {
+            return Next::Gone;
+        }
+        if out.queue.is_empty() {
+            return Next::Flush;
+        }
+        std::mem::swap(&mut out.queue, hand);
+        out.in_flight = hand.len();
+        Next::Write
+    }
+
+    /// The bytes in the hand are more than could be written at once.
+    pub(super) fn held_up(&self) {
+        self.out.lock().pause_if_high();
+    }
+
+    /// The sink is flushed.
+    pub(super) fn landed(self: &Arc<Self>, sink: &mut Option<Sink>) -> Landed {
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        let landed = match out.stage {
+            _ if !out.queue.is_empty() => Landed::More,
+            Stage::Ending | Stage::Closing => Landed::Close,
+            Stage::Open => {
+                out.sink = sink.take();
+                out.is_flushing = false;
+                later.is_changed = true;
+                Landed::Rest
+            }
+            Stage::Closed => Landed::Rest,
+        };
+        drop(out);
+        self.settle(later);
+        landed
+    }
+
+    /// The sink is closed, and let go.
+    pub(super) fn sink_closed(self: &Arc<Self>) {
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        out.is_flushing = false;
+        self.end_if_asked(&mut out, &mut later);
+        drop(out);
+        self.settle(later);
+    }
+
+    /// Whether the link was closed while somebody carries its sink.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.out.lock().stage == Stage::Closed
+    }
+}
+
+/// What writers and readers ask.
+impl Link {
+    pub(super) fn is_reading_closed(&self) -> bool {
+        // ordering: Acquire. Pairs with the swap of `close` and `abort`.
+        self.is_reading_closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.out.lock().stage, Stage::Closing | Stage::Closed)
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.out.lock().held()
+    }
+
+    pub(super) fn marks(&self) -> WaterMarks {
+        self.out.lock().marks
+    }
+
+    pub(super) fn set_marks(self: &Arc<Self>, marks: WaterMarks) {
+        let mut later = Later::default();
+        let mut out = self.out.lock();
+        out.marks = marks;
+        out.pause_if_high();
+        out.resume_if_low(&mut later);
+        drop(out);
+        self.settle(later);
+    }
+
+    /// Waits until there is room in the queue.
+    pub(super) async fn drained(&self, at: &'static Location<'static>) -> io::Result<()> {
+        self.wait(at, |out| match out.stage {
+            Stage::Closed => Some(Err(out.lost())),
+            _ if out.is_paused => None,
+            _ => Some(Ok(())),
+        })
+        .await
+    }
+
+    /// Waits until the connection is closed.
+    pub(super) async fn closed(&self, at: &'static Location<'static>) -> io::Result<()> {
+        self.wait(at, |out| match (out.stage, &out.fault) {
+            (Stage::Closed, Some(fault)) => Some(Err(fault.again())),
+            (Stage::Closed, None) => Some(Ok(())),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn wait<T>(
+        &self,
+        at: &'static Location<'static>,
+        look: impl Fn(&Outgoing) -> Option<T>,
+    ) -> T {
+        let first = poll_fn(|cx| poll_budgeted(cx, |_| Poll::Ready(look(&self.out.lock()))));
+        if let Some(done) = first.await {
+            return done;
+        }
+        loop {
+            // Asked for before the look: a change after it is not missed.
+            let mut changed = pin!(self.changed.notified());
+            if let Some(done) = look(&self.out.lock()) {
+                return done;
+            }
+            poll_fn(|cx| {
+                let poll = changed.as_mut().poll(cx);
+                if poll.is_pending() {
+                    wait_reason(WaitKind::Io, Some(at));
+                }
+                poll
+            })
+            .await;
+        }
+    }
+
+    /// For the traits: ready when a write would not grow the queue past its mark.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, |out| match out.stage {
+            Stage::Open if out.is_paused => None,
+            Stage::Open => Some(Ok(())),
+            Stage::Ending | Stage::Closing => Some(Err(ended())),
+            Stage::Closed => Some(Err(out.lost())),
+        })
+    }
+
+    /// For the traits: ready when everything queued is sent.
+    pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, |out| match (out.stage, &out.fault) {
+            (Stage::Closed, Some(fault)) => Some(Err(fault.again())),
+            _ if out.is_flushing => None,
+            _ => Some(Ok(())),
+        })
+    }
+
+    fn poll<T>(&self, cx: &mut Context<'_>, look: impl Fn(&Outgoing) -> Option<T>) -> Poll<T> {
+        let poll = poll_budgeted(cx, |cx| {
+            let found = look(&self.out.lock()).or_else(|| {
+                self.poller.register(cx.waker());
+                look(&self.out.lock())
+            });
+            found.map_or(Poll::Pending, Poll::Ready)
+        });
+        if poll.is_pending() {
+            wait_reason(WaitKind::Io, None);
+        }
+        poll
+    }
+}
+
+/// What the traits say of a write after the end.
+pub(super) fn ended() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::BrokenPipe,
+        "this writer was closed; nothing can follow",
+    )
+}
+
+/// Sends as much of `data` as the socket takes and returns the rest.
+fn send<'a>(
+    socket: &Socket,
+    out: &mut Outgoing,
+    mut data: &'a [u8],
+    later: &mut Later,
+) -> &'a [u8] {
+    while !data.is_empty() {
+        match socket.try_write(&data[..data.len().min(SEND_MAX)]) {
+            Ok(n) => data = &data[n..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => {
+                out.close_at_once(Some(Lasting::new(error)), later);
+                break;
+            }
+        }
+    }
+    data
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let out = self.out.lock();
+        f.debug_struct("Link")
+            .field("socket", &self.socket)
+            .field("queued", &out.held())
+            .field("stage", &out.stage)
+            .finish_non_exhaustive()
+    }
+}

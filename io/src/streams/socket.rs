@@ -1,0 +1,84 @@
+//! The sockets of ours that a link goes over without a box, and what a link asks of them.
+//!
+//! Called by `link.rs`, `flush.rs` and `reader.rs`. Never waits but in `writable` and `poll_*`.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::buffer::Buffer;
+use crate::bytes;
+use crate::net::{TcpStream, UnixStream};
+use crate::sys;
+
+/// A connection.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The same expression for every kind.
+macro_rules! each {
+    ($socket:expr, $stream:ident => $do:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $do,
+            Socket::Unix($stream) => $do,
+        }
+    };
+}
+
+impl Socket {
+    /// Reads at most `room` bytes behind those in `buffer`. Memory is taken only when there may be something to read.
+    pub(super) fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => bytes::poll_read_by(stream, cx, |fd| {
+            sys::recv_behind(fd, buffer.with_room(room))
+        }))
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => bytes::poll_read(stream, cx, buf))
+    }
+
+    pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        each!(self, stream => stream.try_write(buf))
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        each!(self, stream => stream.writable().await)
+    }
+
+    /// Ends one half or both. Of a connection that is broken already there is nothing left to end.
+    pub(super) fn end(&self, how: Shutdown) {
+        let _ = each!(self, stream => stream.shutdown(how));
+    }
+
+    /// Ends both halves at once. A TCP peer sees a reset and not an end, because what was written may not be whole.
+    pub(super) fn reset(&self) {
+        if let Self::Tcp(stream) = self {
+            if sys::disconnect(stream.as_fd()).is_ok() {
+                return;
+            }
+            // Where the system cannot disconnect, the reset comes when the descriptor is closed.
+            let _ = stream.set_linger(Some(Duration::ZERO));
+        }
+        self.end(Shutdown::Both);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        each!(self, stream => stream.as_fd())
+    }
+}
