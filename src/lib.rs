@@ -49,8 +49,8 @@ pub use loxley_io::net::{
 };
 #[cfg(feature = "net")]
 pub use loxley_io::{
-    PipeReader, PipeWriter, Registered, SendfileError, copy, copy_bidirectional, pipe, sendfile,
-    splice,
+    PipeReader, PipeWriter, Registered, SendfileError, Stderr, Stdin, Stdout, ToSocketAddrs, copy,
+    copy_bidirectional, lookup_host, pipe, sendfile, splice, stderr, stdin, stdout,
 };
 
 /// Child processes.
@@ -62,3 +62,8 @@ pub use loxley_process::{create_subprocess_exec, create_subprocess_shell};
 
 #[cfg(feature = "net")]
 pub use loxley_io::streams;
+#[cfg(feature = "net")]
+pub use loxley_io::streams::{
+    OpenConnection, Server, ServerBuilder, StreamReader, StreamWriter, open_connection,
+    open_unix_connection, start_server, start_unix_server,
+};

@@ -132,6 +132,7 @@ const UNSAFE: &[&str] = &[
     "io/src/sys/raw.rs",
     "io/src/traits/uninit.rs",
     "process/src/sys.rs",
+    "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",
     "runtime/src/task/cancel.rs",
     "runtime/src/task/cell.rs",

@@ -39,4 +39,7 @@ pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
 pub use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use resolve::{ToSocketAddrs, lookup_host};
-pub use streams::{StreamReader, StreamWriter};
+pub use streams::{
+    Server, StreamReader, StreamWriter, open_connection, open_unix_connection, start_server,
+    start_unix_server,
+};

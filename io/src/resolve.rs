@@ -53,7 +53,12 @@ pub enum Target {
 ///
 /// **Differs from asyncio**: in place of `loop.getaddrinfo`, for addresses to connect or bind to.
 pub async fn lookup_host(target: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    let (name, port) = match target.target()? {
+    resolve(target.target()?).await
+}
+
+/// [`lookup_host`] of what a builder has kept.
+pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
+    let (name, port) = match target {
         Target::Addrs(addrs) => return Ok(addrs),
         Target::Name(name, port) => (name, port),
     };

@@ -70,15 +70,74 @@ fn socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
 
 /// How many connections the kernel may finish before they are accepted; it caps this at its own limit (`somaxconn`).
 /// Past that it drops the handshakes, and clients try again after a second: the 128 of std are less than a burst.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// A non-blocking socket that listens on `addr`, even where its last connections are still closing.
 pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     let socket = stream_socket(addr)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     rustix::net::bind(&socket, addr)?;
-    rustix::net::listen(&socket, BACKLOG)?;
+    listen(socket.as_fd(), BACKLOG)?;
     Ok(socket)
+}
+
+/// A non-blocking socket for a server, bound to `addr` as by [`listener`]; on IPv6 it leaves IPv4 alone.
+pub(crate) fn bound(addr: &SocketAddr, shares_port: bool) -> io::Result<OwnedFd> {
+    let socket = stream_socket(addr)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if shares_port {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
+    if addr.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    rustix::net::bind(&socket, addr)?;
+    Ok(socket)
+}
+
+/// Whether the system does not speak the family of an address.
+pub(crate) fn is_family_missing(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::AFNOSUPPORT)
+}
+
+/// Begins to take connections, or changes how many may wait.
+pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, backlog)?)
+}
+
+/// Takes no more connections, and resets those that wait; where the system cannot do that, closing does it.
+pub(crate) fn stop_listening(socket: BorrowedFd<'_>) {
+    let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+}
+
+/// Has the system ask a silent peer, after a long time, whether it is still there.
+pub(crate) fn set_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(sockopt::set_socket_keepalive(socket, true)?)
+}
+
+/// Binds to the first of `local` that is of the family of `addr` and can be bound.
+pub(crate) fn bind_any(
+    socket: BorrowedFd<'_>,
+    addr: &SocketAddr,
+    local: &[SocketAddr],
+) -> io::Result<()> {
+    let mut failed = None;
+    for local in local.iter().filter(|local| family(local) == family(addr)) {
+        match rustix::net::bind(socket, local) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                let error = io::Error::from(error);
+                let text = format!("cannot bind {local} first: {error}");
+                failed = Some(io::Error::new(error.kind(), text));
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "no local address is of its family",
+        )
+    }))
 }
 
 /// Takes one connection from the queue; it is non-blocking and not inherited by child processes.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use loxley_io::streams::{ReadError, StreamReader};
 use loxley_runtime::testing::{Config, drop_at_every_pending, run};
 use loxley_runtime::{create_task, yield_now};
-use streams_support::{Source, Step, chunkings, each, pattern};
+use streams_support::{Source, Step, chunkings, each, pattern, same};
 
 const LIMIT: usize = 64 << 10;
 
@@ -69,12 +69,15 @@ fn read_and_readexactly_are_not_bound_by_the_limit() {
                 .map(|b| Step::Bytes(b.to_vec()))
                 .collect();
             let mut reader = reader(steps, 16);
-            assert_eq!(reader.readexactly(100_000).await.unwrap(), bytes[..100_000]);
+            same(
+                &reader.readexactly(100_000).await.unwrap(),
+                &bytes[..100_000],
+            );
             let mut rest = Vec::new();
             while rest.len() < 200_000 {
                 rest.extend(reader.read(150_000).await.unwrap());
             }
-            assert_eq!(rest, bytes[100_000..]);
+            same(&rest, &bytes[100_000..]);
         }
     });
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loxley_io::streams::{self, DEFAULT_LIMIT, StreamReader, StreamWriter, WaterMarks};
 use loxley_runtime::testing::{cancel_at_every_pending, drop_at_every_pending};
 use loxley_runtime::{create_task, yield_now};
-use streams_support::{Sink, Source, Step, each, pattern, slurp, tcp_pair, until};
+use streams_support::{Sink, Source, Step, each, pattern, same, slurp, tcp_pair, until};
 
 #[test]
 fn a_write_is_sent_before_the_call_returns_if_it_can_be() {
@@ -62,7 +62,7 @@ fn a_large_write_over_tcp_arrives_though_nobody_drains() {
         writer.write(&bytes);
         assert!(writer.get_write_buffer_size() > 0, "the kernel holds less");
         drop((reader, writer));
-        assert_eq!(slurp(&theirs).await.unwrap(), bytes);
+        same(&slurp(&theirs).await.unwrap(), &bytes);
     });
 }
 
@@ -206,7 +206,7 @@ fn write_eof_ends_our_half_behind_what_is_queued_and_reading_goes_on() {
         writer.write_eof();
         writer.write_eof();
         assert!(!writer.is_closing());
-        assert_eq!(slurp(&theirs).await.unwrap(), bytes);
+        same(&slurp(&theirs).await.unwrap(), &bytes);
         theirs.write_all(b"answer\n").await.unwrap();
         assert_eq!(reader.readline().await.unwrap(), b"answer\n");
         writer.drain().await.unwrap();
@@ -240,7 +240,7 @@ fn close_sends_what_is_queued_then_ends_both_ways() {
         let (mut reader, end) = reading.await.unwrap();
         assert_eq!(end.unwrap(), b"");
         assert!(reader.at_eof());
-        assert_eq!(slurp(&theirs).await.unwrap(), bytes);
+        same(&slurp(&theirs).await.unwrap(), &bytes);
         closed.await.unwrap().unwrap();
         writer.wait_closed().await.unwrap();
         let error = writer.drain().await.expect_err("closed");

@@ -427,7 +427,7 @@ fn reads_dropped_or_cancelled_anywhere_lose_nothing() {
                     // Sent only once the read waits.
                     let send = create_task(async move {
                         yield_now().await;
-                        // `check` may have closed the other end.
+                        // Where the read was given up, the connection may be gone by now.
                         let _ = sender.write_all(b"abc").await;
                     });
                     let n = reader.read(&mut [0; 8]).await.expect("read");

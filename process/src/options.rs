@@ -303,21 +303,18 @@ impl Command {
     /// # Examples
     ///
     /// ```
-    /// use loxley_process::create_subprocess_exec;
-    /// use std::io::Read;
+    /// use loxley_process::{Stdio, create_subprocess_exec};
     /// use std::os::fd::AsRawFd;
     ///
     /// # loxley_runtime::run(async {
-    /// let (mut ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    /// let number = theirs.as_raw_fd();
-    /// let child = create_subprocess_exec("bash", ["-c", "echo hello >&$FD"])
-    ///     .env("FD", number.to_string())
-    ///     .pass_fd(theirs)
+    /// let file = std::fs::File::open("Cargo.toml")?;
+    /// let mut child = create_subprocess_exec("cat", [format!("/dev/fd/{}", file.as_raw_fd())])
+    ///     .pass_fd(file)
+    ///     .stdout(Stdio::piped())
     ///     .spawn()
     ///     .await?;
-    /// let mut text = String::new();
-    /// ours.read_to_string(&mut text)?;
-    /// assert_eq!((text.as_str(), child.wait().await?), ("hello\n", 0));
+    /// let text = child.communicate(None).await?.stdout;
+    /// assert!(text.starts_with(b"[package]"));
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
@@ -344,7 +341,8 @@ impl Command {
     ///
     /// With a [`SpawnError`] inside, which names the program and says what to change: the program or the working directory
     /// is not there, is not allowed, or is no program; an argument contains a NUL; options contradict each other;
-    /// descriptors or processes are used up. Or if no runtime is running on this thread or it has shut down. Nothing is left
+    /// descriptors or processes are used up. (A file that is executable and no program is refused, but where a fork is taken the
+    /// C library runs it through `/bin/sh`.) Or if no runtime is running on this thread or it has shut down. Nothing is left
     /// behind then: no process, and no descriptor.
     ///
     /// # Cancel safety

@@ -46,7 +46,10 @@ pub(crate) async fn start(command: Command) -> io::Result<Process> {
     Handle::try_current().map_err(io::Error::other)?;
     let (limit, kill_on_drop) = (command.limit, command.kill_on_drop);
     let mut started = if command.needs_fork || !command.setup.is_empty() {
-        run_blocking(move || start_now(command)).await??
+        let (program, cwd) = (command.program.clone(), command.cwd.clone());
+        run_blocking(move || start_now(command))
+            .await
+            .map_err(|error| SpawnError::failed(&program, cwd.as_deref(), error))??
     } else {
         start_now(command)?
     };

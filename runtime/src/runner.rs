@@ -234,7 +234,9 @@ impl Policy {
         // Without descriptors left there is no policy: the signal kills, as it does by default.
         let listeners = signums
             .into_iter()
-            .filter_map(|signum| signals::listen_with(shared.driver_handle().clone(), signum).ok())
+            .filter_map(|signum| {
+                signals::listen_to_first(shared.driver_handle().clone(), signum).ok()
+            })
             .collect();
         Self {
             listeners,
@@ -246,7 +248,7 @@ impl Policy {
     fn poll(&mut self, cx: &mut task::Context<'_>) {
         for listener in &self.listeners {
             if let Poll::Ready(Ok(())) = listener.poll_recv(cx) {
-                if !signals::is_shared(listener.signum()) {
+                if !signals::is_listened_to(listener.signum()) {
                     self.heard = Some(listener.signum());
                 } else {
                     // The program listens too: it is the one to act. This poll must listen on.

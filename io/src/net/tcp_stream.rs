@@ -50,7 +50,7 @@ impl TcpStream {
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {
-            match Self::connect_one(addr).await {
+            match Self::connect_one(addr, None).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => errors.push(naming("connect to", addr, error)),
             }
@@ -58,8 +58,15 @@ impl TcpStream {
         Err(naming_all(errors))
     }
 
-    async fn connect_one(addr: SocketAddr) -> io::Result<Self> {
+    /// Connects to one address; from the first of the `local` ones that fits, if there are any.
+    pub(crate) async fn connect_one(
+        addr: SocketAddr,
+        local: Option<&[SocketAddr]>,
+    ) -> io::Result<Self> {
         let socket = sys::stream_socket(&addr)?;
+        if let Some(local) = local {
+            sys::bind_any(socket.as_fd(), &addr, local)?;
+        }
         sys::connect(socket.as_fd(), &addr)?;
         let stream = Self::from_nonblocking(net::TcpStream::from(socket))?;
         stream

@@ -20,10 +20,10 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::panic::Location;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use loxley_runtime::Handle;
@@ -37,6 +37,7 @@ use super::buffer::Buffer;
 use super::errors::Lasting;
 use super::flush;
 use super::marks::WaterMarks;
+use super::server::Guest;
 use super::socket::Socket;
 use crate::traits::AsyncWrite;
 
@@ -50,6 +51,7 @@ pub(super) const SEND_MAX: usize = 256 << 10;
 pub(super) struct Link {
     /// `None`: a sink of somebody else's.
     socket: Option<Socket>,
+    peer: OnceLock<SocketAddr>,
     /// Where tasks that flush are spawned; `None` if the link was made outside every runtime.
     home: Option<Handle>,
     out: Mutex<Outgoing>,
@@ -89,6 +91,8 @@ struct Outgoing {
     is_flushing: bool,
     is_end_sent: bool,
     sink: Option<Sink>,
+    /// The place among the connections of a server, until both ways are closed.
+    guest: Option<Guest>,
 }
 
 /// What has to wait until the mutex is free.
@@ -98,6 +102,7 @@ struct Later {
     flush: Flush,
     /// Let go: closing and freeing it is work, or runs code of others.
     gone: (Option<Sink>, Buffer),
+    guest: Option<Guest>,
 }
 
 /// Who has to be set to work.
@@ -171,6 +176,23 @@ impl Link {
         Self::new(Some(socket), None)
     }
 
+    /// Of a server's connection.
+    pub(super) fn served(socket: Socket, peer: Option<SocketAddr>, guest: Guest) -> Arc<Self> {
+        let link = Arc::new(Self::new(Some(socket), None));
+        if let Some(peer) = peer {
+            link.knows_peer(peer);
+        }
+        guest.is(&link);
+        link.out.lock().guest = Some(guest);
+        link
+    }
+
+    /// The peer's address is known, and need not be asked for when the connection is gone.
+    pub(super) fn knows_peer(&self, peer: SocketAddr) {
+        // Who is first is right: it does not change.
+        let _ = self.peer.set(peer);
+    }
+
     pub(super) fn boxed(sink: Sink) -> Self {
         Self::new(None, Some(sink))
     }
@@ -178,6 +200,7 @@ impl Link {
     fn new(socket: Option<Socket>, sink: Option<Sink>) -> Self {
         Self {
             socket,
+            peer: OnceLock::new(),
             home: Handle::try_current().ok(),
             out: Mutex::new(Outgoing {
                 queue: Buffer::new(),
@@ -189,6 +212,7 @@ impl Link {
                 is_flushing: false,
                 is_end_sent: false,
                 sink,
+                guest: None,
             }),
             changed: Notify::new(),
             poller: WaitCell::new(),
@@ -304,6 +328,9 @@ impl Link {
         }
         if out.stage == Stage::Closing {
             out.stage = Stage::Closed;
+            if self.is_reading_closed() {
+                later.guest = out.guest.take();
+            }
         }
     }
 
@@ -343,6 +370,8 @@ impl Link {
         let ends_now = is_news && !out.is_flushing;
         if ends_now {
             self.end_if_asked(&mut out, &mut later);
+        } else if out.stage == Stage::Closed && self.is_reading_closed() {
+            later.guest = out.guest.take();
         }
         later.is_changed = true;
         drop(out);
@@ -358,6 +387,7 @@ impl Link {
         let mut out = self.out.lock();
         let was_over = was_closed && out.stage == Stage::Closed;
         out.close_at_once(None, &mut later);
+        later.guest = out.guest.take();
         later.is_changed = true;
         drop(out);
         if let (Some(socket), false) = (&self.socket, was_over) {
@@ -380,8 +410,10 @@ impl Link {
             is_changed,
             flush,
             gone,
+            guest,
         } = later;
         drop(gone);
+        drop(guest);
         if is_changed {
             self.changed.notify_waiters();
             self.poller.wake();
@@ -468,6 +500,26 @@ impl Link {
     pub(super) fn is_reading_closed(&self) -> bool {
         // ordering: Acquire. Pairs with the swap of `close` and `abort`.
         self.is_reading_closed.load(Ordering::Acquire)
+    }
+
+    /// The peer's address, from the first answer on also when the connection is gone.
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match (self.peer.get(), &self.socket) {
+            (Some(peer), _) => Ok(*peer),
+            (None, Some(Socket::Tcp(stream))) => {
+                let peer = stream.peer_addr()?;
+                self.knows_peer(peer);
+                Ok(peer)
+            }
+            _ => Err(no_address()),
+        }
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.socket {
+            Some(Socket::Tcp(stream)) => stream.local_addr(),
+            _ => Err(no_address()),
+        }
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -577,6 +629,13 @@ pub(super) fn ended() -> io::Error {
     io::Error::new(
         io::ErrorKind::BrokenPipe,
         "this writer was closed; nothing can follow",
+    )
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this stream is no internet connection and has no such address",
     )
 }
 

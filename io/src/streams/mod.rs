@@ -13,25 +13,34 @@
 //! | `link.rs` | what reader and writers share: the queue, its water marks, the end |
 //! | `flush.rs` | the task that sends what is queued, while there is any |
 //! | `socket.rs` | the kinds of socket a link goes over without a box |
+//! | `connect.rs`, `race.rs` | [`open_connection`], and several addresses at once |
+//! | `server/` | [`start_server`], [`Server`] |
 //! | `buffer.rs`, `separators.rs`, `errors.rs` | bytes, what ends a record, what a read can end with |
 //!
 //! Everything that is not a socket of ours goes through futures-io's traits, in a box:
 //! [`StreamReader::from_reader`], [`StreamWriter::from_writer`].
 
 mod buffer;
+mod connect;
 mod errors;
 mod flush;
 mod link;
 mod marks;
+mod race;
 mod reader;
 mod separators;
+mod server;
 mod socket;
 mod writer;
 
+pub use connect::{ConnectError, OpenConnection, open_connection, open_unix_connection};
 pub use errors::{IncompleteReadError, LimitOverrunError, LineTooLongError, ReadError};
 pub use marks::WaterMarks;
 pub use reader::{Lines, StreamReader};
 pub use separators::Separators;
+pub use server::{
+    Endpoint, HandlerOutput, ServeError, Server, ServerBuilder, start_server, start_unix_server,
+};
 pub use writer::StreamWriter;
 
 use std::sync::Arc;

@@ -578,7 +578,7 @@ fn or_closed(
 }
 
 #[track_caller]
-fn check_limit(limit: usize) {
+pub(super) fn check_limit(limit: usize) {
     assert!(
         limit > 0,
         "a reader whose limit is zero finds no line: give at least 1"

@@ -15,7 +15,6 @@ use loxley_runtime::yield_now;
 
 use super::link::{Link, SEND_MAX, ended};
 use super::marks::WaterMarks;
-use super::socket::Socket;
 use crate::traits::AsyncWrite;
 
 /// The writing end of a connection or pipe.
@@ -213,10 +212,7 @@ impl StreamWriter {
     /// If this is no internet connection, or it is gone.
     #[doc(alias = "get_extra_info")]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match self.link.socket() {
-            Some(Socket::Tcp(stream)) => stream.peer_addr(),
-            _ => Err(no_address()),
-        }
+        self.link.peer_addr()
     }
 
     /// Our address.
@@ -226,10 +222,7 @@ impl StreamWriter {
     /// If this is no internet connection.
     #[doc(alias = "get_extra_info")]
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self.link.socket() {
-            Some(Socket::Tcp(stream)) => stream.local_addr(),
-            _ => Err(no_address()),
-        }
+        self.link.local_addr()
     }
 
     /// The socket, to set its options; `None` if this is no socket of ours. It stays in non-blocking mode.
@@ -282,13 +275,6 @@ impl StreamWriter {
         self.link.write_eof();
         self.link.poll_sent(cx)
     }
-}
-
-fn no_address() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "this stream is no internet connection and has no such address",
-    )
 }
 
 impl Clone for StreamWriter {

@@ -119,6 +119,25 @@ pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A non-blocking socket for a server, bound to `addr`.
+pub(crate) fn bound(addr: &SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(SocketType::STREAM)?;
+    rustix::net::bind(&socket, &wire(addr)?)?;
+    Ok(socket)
+}
+
+/// Whether a socket is behind the file at `addr`, and not only what a process has left.
+pub(crate) fn is_alive(addr: &SocketAddr) -> io::Result<bool> {
+    use rustix::io::Errno;
+    let probe = socket(SocketType::STREAM)?;
+    match rustix::net::connect(&probe, &wire(addr)?) {
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+        // Its queue is full, or it is of another type.
+        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A non-blocking datagram socket, bound to `addr` if there is one.
 pub(crate) fn datagram(addr: Option<&SocketAddr>) -> io::Result<OwnedFd> {
     let socket = socket(SocketType::DGRAM)?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use loxley_io::net::{TcpListener, TcpStream};
 use loxley_runtime::testing::{Config, run};
-use loxley_runtime::yield_now;
+use loxley_runtime::{Runtime, timeout, yield_now};
 
 /// Runs a test on several workers and on one thread. A test that hangs fails, and so does one that leaves tasks behind.
 #[track_caller]
@@ -61,6 +61,18 @@ pub fn pattern(len: usize) -> Vec<u8> {
     (0..len)
         .map(|i| u8::try_from((i / 251 + i) % 251).expect("small"))
         .collect()
+}
+
+/// Compares without printing megabytes.
+#[track_caller]
+pub fn same(got: &[u8], expected: &[u8]) {
+    let differs = got.iter().zip(expected).position(|(a, b)| a != b);
+    assert!(
+        got == expected,
+        "{} bytes, expected {}; they differ at {differs:?}",
+        got.len(),
+        expected.len()
+    );
 }
 
 /// One answer of a source.
@@ -264,5 +276,34 @@ impl Dice {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 11).expect("64 bits") % below
+    }
+}
+
+/// What went to the runtime's unhandled-error handler.
+#[derive(Clone, Debug, Default)]
+pub struct Reports(Arc<Mutex<Vec<String>>>);
+
+impl Reports {
+    pub fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// As [`each`], for tests that expect reports.
+#[track_caller]
+pub fn each_reporting<F: Future<Output = ()>>(test: impl Fn(Reports) -> F) {
+    for builder in [
+        Runtime::builder().worker_threads(2),
+        Runtime::builder().current_thread(),
+    ] {
+        let reports = Reports::default();
+        let sink = reports.clone();
+        let runtime = builder
+            .unhandled_error(move |error| sink.0.lock().unwrap().push(error.to_string()))
+            .build()
+            .expect("a runtime");
+        runtime
+            .block_on(async { timeout(Duration::from_secs(30), test(reports)).await })
+            .expect("the test hangs");
     }
 }

@@ -58,6 +58,18 @@ impl Disposition {
         Ok(Self(unsafe { before.assume_init() }))
     }
 
+    /// This for one arrival: the system takes it off as it calls it, and the next one finds the default.
+    pub(super) fn for_one_arrival(&self) -> Self {
+        let mut this = *self;
+        this.0.sa_flags |= libc::SA_RESETHAND;
+        this
+    }
+
+    /// Whether the signal does what it does in a program that says nothing about it.
+    pub(super) fn is_default(&self) -> bool {
+        self.0.sa_sigaction == libc::SIG_DFL
+    }
+
     /// Whether both run the same code, or both none of the program's.
     pub(super) fn calls_the_same(&self, other: &Self) -> bool {
         self.handler() == other.handler()

@@ -10,10 +10,13 @@
 //! installed meanwhile is left alone. When a signal is listened to again, signal-hook's handler is still registered with
 //! itself but not with the system: the table installs it as it was seen the first time.
 //!
+//! **The second Ctrl-C.** Whoever listens to a first arrival has the handler installed for one call: the system itself
+//! takes it off when it calls it. So the second one kills even a program that polls nothing any more.
+//!
 //! **Access.** `TABLE` is the one thing that runtimes share here, because dispositions belong to the process. Its lock
 //! is held across the calls that must not interleave; they never wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Read};
@@ -42,14 +45,59 @@ static TABLE: StdMutex<BTreeMap<i32, Entry>> = StdMutex::new(BTreeMap::new());
 
 /// What the table knows of one signal.
 struct Entry {
-    /// Hooks that live.
-    hooks: usize,
-    /// What the first of them found.
+    /// Hooks that live and hear every arrival.
+    lasting: usize,
+    /// Hooks that live and hear the first one alone.
+    first_only: usize,
+    /// Whether the signal is the program's own for good.
+    is_kept: bool,
+    /// What the first of the hooks found.
     before: Disposition,
     /// What signal-hook found when it first installed its handler; it calls that one for ever.
     chained: Disposition,
     /// signal-hook's handler.
     ours: Disposition,
+}
+
+/// How long a listener listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hears {
+    Every,
+    First,
+}
+
+impl Entry {
+    fn is_idle(&self) -> bool {
+        self.lasting + self.first_only == 0
+    }
+
+    fn count(&mut self, hears: Hears) -> &mut usize {
+        match hears {
+            Hears::Every => &mut self.lasting,
+            Hears::First => &mut self.first_only,
+        }
+    }
+
+    /// What the system should do now.
+    fn wanted(&self) -> Disposition {
+        if self.lasting > 0 || self.is_kept {
+            self.ours
+        } else if self.first_only > 0 {
+            self.ours.for_one_arrival()
+        } else {
+            self.before
+        }
+    }
+
+    /// Has the system do what it should, unless it does something else by somebody else's will. What a first arrival has
+    /// left behind is nobody's will.
+    fn settle(&self, signum: i32) {
+        let is_ours = |now: Disposition| now.calls_the_same(&self.ours) || now.is_default();
+        if Disposition::of(signum).is_ok_and(is_ours) {
+            // It is known to the system, and may be changed: it was before.
+            let _ = self.wanted().install(signum);
+        }
+    }
 }
 
 fn table() -> StdMutexGuard<'static, BTreeMap<i32, Entry>> {
@@ -152,65 +200,66 @@ pub fn die_by(signum: i32) -> ! {
 
 /// Whether signal `signum` does what it does by default: nobody handles or ignores it.
 pub(crate) fn is_default(signum: i32) -> bool {
-    Disposition::of(signum).is_ok_and(|now| now.calls_the_same(&Disposition::default_action()))
+    Disposition::of(signum).is_ok_and(|now| now.is_default())
 }
 
-/// Whether more than one listener of ours hears signal `signum`, or the program has taken it for good.
-pub(crate) fn is_shared(signum: i32) -> bool {
+/// Whether somebody hears every arrival of signal `signum`, or the program has taken it for good.
+pub(crate) fn is_listened_to(signum: i32) -> bool {
     table()
         .get(&signum)
-        .is_some_and(|entry| entry.hooks > 1 || entry.before.calls_the_same(&entry.ours))
+        .is_some_and(|entry| entry.lasting > 0 || entry.is_kept)
 }
 
 /// One listener's registration with the handler of one signal. Dropped, the last one puts the old disposition back.
 #[derive(Debug)]
 struct Hook {
     signum: i32,
+    hears: Hears,
     id: SigId,
 }
 
 impl Hook {
-    /// Each arrival of `signum` writes a byte into `outbox` from now on.
-    fn new(signum: i32, outbox: UnixStream) -> io::Result<Self> {
+    /// An arrival of `signum` writes a byte into `outbox` from now on.
+    fn new(signum: i32, hears: Hears, outbox: UnixStream) -> io::Result<Self> {
         check(signum)?;
         let mut table = table();
         let now = Disposition::of(signum)?;
-        let Some(entry) = table.get_mut(&signum) else {
-            let id = pipe::register(signum, outbox)?;
-            let ours = Disposition::of(signum)?;
-            let entry = Entry {
-                hooks: 1,
-                before: now,
-                chained: now,
-                ours,
-            };
-            table.insert(signum, entry);
-            return Ok(Self { signum, id });
-        };
-        if entry.hooks == 0
-            && !now.calls_the_same(&entry.ours)
-            && !now.calls_the_same(&entry.chained)
-        {
-            return Err(SignalError::refusal(signum, Why::Replaced));
-        }
-        let id = pipe::register(signum, outbox)?;
-        if entry.hooks == 0 {
-            match entry.ours.install(signum) {
-                Ok(before) => entry.before = before,
-                Err(error) => {
-                    unregister(id);
-                    return Err(error);
+        if let Some(entry) = table.get_mut(&signum) {
+            if entry.is_idle() && !entry.is_kept {
+                if !now.calls_the_same(&entry.ours) && !now.calls_the_same(&entry.chained) {
+                    return Err(SignalError::refusal(signum, Why::Replaced));
                 }
+                entry.before = now;
             }
         }
-        entry.hooks += 1;
-        Ok(Self { signum, id })
+        let id = pipe::register(signum, outbox)?;
+        let entry = match table.entry(signum) {
+            btree_map::Entry::Occupied(entry) => {
+                let entry = entry.into_mut();
+                if entry.is_idle() {
+                    // signal-hook takes its handler for installed.
+                    let _ = entry.ours.install(signum);
+                }
+                entry
+            }
+            btree_map::Entry::Vacant(place) => place.insert(Entry {
+                lasting: 0,
+                first_only: 0,
+                is_kept: false,
+                before: now,
+                chained: now,
+                ours: Disposition::of(signum)?,
+            }),
+        };
+        *entry.count(hears) += 1;
+        entry.settle(signum);
+        Ok(Self { signum, hears, id })
     }
 
     /// Never brings the old disposition back: this signal is the program's own from now on.
     fn keep(&self) {
         if let Some(entry) = table().get_mut(&self.signum) {
-            entry.before = entry.ours;
+            entry.is_kept = true;
         }
     }
 }
@@ -219,13 +268,8 @@ impl Drop for Hook {
     fn drop(&mut self) {
         let mut table = table();
         if let Some(entry) = table.get_mut(&self.signum) {
-            entry.hooks -= 1;
-            let stands =
-                Disposition::of(self.signum).is_ok_and(|now| now.calls_the_same(&entry.ours));
-            if entry.hooks == 0 && stands {
-                // It was in force before, so it can be again.
-                let _ = entry.before.install(self.signum);
-            }
+            *entry.count(self.hears) -= 1;
+            entry.settle(self.signum);
         }
         unregister(self.id);
     }
@@ -282,12 +326,26 @@ pub(crate) fn listen(signum: i32) -> io::Result<SignalListener> {
 ///
 /// As [`listen`].
 pub(crate) fn listen_with(driver: DriverHandle, signum: i32) -> io::Result<SignalListener> {
+    listen_as(driver, signum, Hears::Every)
+}
+
+/// [`listen_with`] for whoever wants the first arrival alone: the next one does at once what the signal does by default,
+/// whatever the program is busy with. While others listen to every arrival, all are theirs.
+///
+/// # Errors
+///
+/// As [`listen`].
+pub(crate) fn listen_to_first(driver: DriverHandle, signum: i32) -> io::Result<SignalListener> {
+    listen_as(driver, signum, Hears::First)
+}
+
+fn listen_as(driver: DriverHandle, signum: i32, hears: Hears) -> io::Result<SignalListener> {
     // Before anything is opened: a wrong number is the caller's mistake, whatever the limits are.
     check(signum)?;
     let (inbox, outbox) = UnixStream::pair()?;
     inbox.set_nonblocking(true)?;
     let registration = Registration::with_driver(driver, inbox.as_fd(), Interest::Read)?;
-    let hook = Hook::new(signum, outbox)?;
+    let hook = Hook::new(signum, hears, outbox)?;
     Ok(SignalListener {
         registration,
         arrivals: Arc::new(Arrivals {

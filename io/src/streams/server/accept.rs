@@ -1,0 +1,126 @@
+//! The task behind each door of a server: it accepts, and spawns a task per connection.
+//!
+//! Spawned by `mod.rs` when the server begins to serve. Ends when the server is closed, or when its door is broken; a
+//! shortage of descriptors or memory is reported once and sat out.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use loxley_runtime::lowlevel::report_unhandled;
+use loxley_runtime::{create_task, sleep};
+
+use super::door::{Door, Endpoint};
+use super::handler::{self, HandlerOutput};
+use super::{Guest, Shared};
+use crate::net::{AcceptPause, AcceptVerdict};
+use crate::streams::link::Link;
+use crate::streams::socket::Socket;
+use crate::streams::{StreamReader, StreamWriter};
+use crate::sys;
+
+/// How the sockets of connections are set up.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) limit: usize,
+    pub(super) nodelay: bool,
+    pub(super) keep_alive: bool,
+    pub(super) connections_max: usize,
+}
+
+/// Accepts until the server is closed.
+pub(super) async fn accept<H, F>(shared: Arc<Shared>, door: Arc<Door>, handler: Arc<H>)
+where
+    H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,
+    F: Future + Send + 'static,
+    F::Output: HandlerOutput + Send,
+{
+    let mut closed = pin!(shared.closed.wait());
+    let mut pause = AcceptPause::new();
+    loop {
+        let mut next = pin!(next(&shared, &door, &mut pause));
+        let accepted = poll_fn(|cx| match closed.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => next.as_mut().poll(cx).map(Some),
+        });
+        let (socket, peer, guest) = match accepted.await {
+            None => return,
+            Some(Ok(accepted)) => accepted,
+            // A door that was shut says so with an error.
+            Some(Err(_)) if shared.is_closed() => return,
+            Some(Err(error)) => {
+                let error = naming_door(&door, error);
+                report_unhandled(&error);
+                return shared.close(Some(error));
+            }
+        };
+        let settings = &shared.settings;
+        set_up(&socket, settings);
+        let link = Link::served(socket, peer.as_inet(), guest);
+        let streams = (
+            StreamReader::over(link.clone(), settings.limit),
+            StreamWriter::over(link.clone()),
+        );
+        let (handler, link) = (handler.clone(), Arc::downgrade(&link));
+        drop(create_task(async move {
+            handler::serve(&*handler, streams, link, peer).await;
+        }));
+    }
+}
+
+/// The next connection, as soon as there is room for it.
+async fn next(
+    shared: &Shared,
+    door: &Door,
+    pause: &mut AcceptPause,
+) -> io::Result<(Socket, Endpoint, Guest)> {
+    let roster = &shared.roster;
+    let count_max = shared.settings.connections_max;
+    if count_max < usize::MAX {
+        roster.at_most(count_max - 1).await;
+    }
+    let (socket, peer) = loop {
+        match door.accept().await {
+            Ok(connection) => {
+                pause.accepted();
+                break connection;
+            }
+            Err(error) => match pause.judge(&error) {
+                AcceptVerdict::Next => {}
+                AcceptVerdict::Pause { delay, first } => {
+                    if first {
+                        report_unhandled(&naming_door(door, error));
+                    }
+                    sleep(delay).await;
+                }
+                AcceptVerdict::Fail => return Err(error),
+            },
+        }
+    };
+    loop {
+        if let Some(guest) = roster.enter(count_max) {
+            return Ok((socket, peer, guest));
+        }
+        // Another door was faster.
+        roster.at_most(count_max - 1).await;
+    }
+}
+
+fn naming_door(door: &Door, error: io::Error) -> io::Error {
+    crate::resolve::naming("accept on", &door.endpoint, error)
+}
+
+/// Refused only for a connection that is gone already.
+fn set_up(socket: &Socket, settings: &Settings) {
+    if let Socket::Tcp(stream) = socket {
+        if settings.nodelay {
+            let _ = stream.set_nodelay(true);
+        }
+        if settings.keep_alive {
+            let _ = sys::set_keepalive(stream.as_fd());
+        }
+    }
+}

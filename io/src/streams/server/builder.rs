@@ -1,0 +1,375 @@
+//! Setting up a server: knobs, addresses, binding.
+//!
+//! Called by users. Everything is bound before anything listens, so that a server which cannot have all its addresses has
+//! none.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use loxley_runtime::create_task;
+
+use super::accept::{Settings, accept};
+use super::door::{Bound, Endpoint};
+use super::file::{self, SocketFile};
+use super::handler::HandlerOutput;
+use super::{Server, Shared};
+use crate::resolve::{Target, ToSocketAddrs, naming, naming_all, resolve};
+use crate::streams::{DEFAULT_LIMIT, StreamReader, StreamWriter, reader};
+use crate::sys;
+
+/// Serves TCP connections on every address that `addr` stands for: `handler` is called with the two ends of each, in a task
+/// of its own. Serving goes on until the server is closed or its last handle is dropped; await
+/// [`serve_forever`](Server::serve_forever) to stay.
+///
+/// When the handler returns, the ends that it has not given away are dropped, which closes the connection behind what was
+/// written. If it returns an error or panics, that goes to the runtime's unhandled-error handler with the peer's address,
+/// and the connection is closed.
+///
+/// Where the system is short of descriptors or memory, accepting pauses, is reported once, and goes on by itself.
+///
+/// # Errors
+///
+/// If the address cannot be understood, the name not resolved, or an address not bound, naming it: then none is. Of
+/// several addresses those that this machine does not have are left out, as long as there are others.
+///
+/// # Cancel safety
+///
+/// Nothing stays bound.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{open_connection, start_server};
+///
+/// # loxley_runtime::run(async {
+/// let server = start_server(
+///     |mut reader, writer| async move {
+///         while let Some(line) = reader.lines().next().await? {
+///             writer.write(&line);
+///             writer.drain().await?;
+///         }
+///         std::io::Result::Ok(())
+///     },
+///     "127.0.0.1:0",
+/// )
+/// .await?;
+///
+/// let (mut reader, writer) = open_connection(server.local_addr().unwrap()).await?;
+/// writer.write(b"hello\n");
+/// assert_eq!(reader.readline().await?, b"hello\n");
+/// server.close();
+/// drop(writer);
+/// server.wait_closed().await;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// **Differs from asyncio**: a handler that returns closes the connection unless its writer lives elsewhere.
+pub async fn start_server<H, F>(handler: H, addr: impl ToSocketAddrs) -> io::Result<Server>
+where
+    H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,
+    F: Future + Send + 'static,
+    F::Output: HandlerOutput + Send,
+{
+    ServerBuilder::new().addr(addr).start(handler).await
+}
+
+/// [`start_server`] on a Unix-domain socket. A path that begins with a NUL byte is an abstract name (Linux).
+///
+/// A socket file that nobody listens on any more is removed first (finding that out is a connection that ends at once);
+/// anything else at the path stays, and is an error. The file is removed when the server is closed, unless it is another one
+/// by then.
+///
+/// # Errors
+///
+/// If the path is empty or has more than 107 bytes; if there is something at it that is in use, or no socket.
+///
+/// # Cancel safety
+///
+/// Nothing stays bound.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{open_unix_connection, start_unix_server};
+///
+/// # loxley_runtime::run(async {
+/// # let path = std::env::temp_dir().join(format!("loxley-server-doc-{}", std::process::id()));
+/// let server = start_unix_server(|_, writer| async move { writer.write(b"hello") }, &path).await?;
+/// let (mut reader, _writer) = open_unix_connection(&path).await?;
+/// assert_eq!(reader.read_to_end().await?, b"hello");
+/// server.close();
+/// assert!(!path.exists());
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+pub async fn start_unix_server<H, F>(handler: H, path: impl AsRef<Path>) -> io::Result<Server>
+where
+    H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,
+    F: Future + Send + 'static,
+    F::Output: HandlerOutput + Send,
+{
+    ServerBuilder::new().unix(path).start(handler).await
+}
+
+/// [`start_server`] with knobs: any number of addresses, paths and sockets that are there already.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::streams::ServerBuilder;
+///
+/// # loxley_runtime::run(async {
+/// let server = ServerBuilder::new()
+///     .addr("127.0.0.1:0")
+///     .addr("127.0.0.2:0")
+///     .max_connections(1000)
+///     .limit(1 << 20)
+///     .start(|mut reader, _| async move { reader.read_to_end().await.map(drop) })
+///     .await?;
+/// assert_eq!(server.sockets().len(), 2);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[must_use = "nothing is bound before `start`"]
+pub struct ServerBuilder {
+    places: Vec<Place>,
+    settings: Settings,
+    backlog: i32,
+    shares_port: bool,
+    serves_at_once: bool,
+    cleans_up: bool,
+}
+
+/// Where to listen.
+enum Place {
+    Inet(io::Result<Target>),
+    Unix(PathBuf),
+    Given(TcpListener),
+}
+
+impl ServerBuilder {
+    /// The defaults, and nowhere to listen yet.
+    pub fn new() -> Self {
+        Self {
+            places: Vec::new(),
+            settings: Settings {
+                limit: DEFAULT_LIMIT,
+                nodelay: true,
+                keep_alive: false,
+                connections_max: usize::MAX,
+            },
+            backlog: sys::BACKLOG,
+            shares_port: false,
+            serves_at_once: true,
+            cleans_up: true,
+        }
+    }
+
+    /// Listens on every address that `addr` stands for. On port 0 the system chooses, for each address by itself. An IPv6
+    /// address takes IPv6 alone.
+    pub fn addr(mut self, addr: impl ToSocketAddrs) -> Self {
+        self.places.push(Place::Inet(addr.target()));
+        self
+    }
+
+    /// Listens at the Unix-domain socket `path`: see [`start_unix_server`].
+    pub fn unix(mut self, path: impl AsRef<Path>) -> Self {
+        self.places.push(Place::Unix(path.as_ref().to_owned()));
+        self
+    }
+
+    /// Listens on a socket that is bound already: inherited, or with options of its own.
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.places.push(Place::Given(listener));
+        self
+    }
+
+    /// The readers' limit in bytes, as [`StreamReader::set_limit`]. Default: 64 KiB.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn limit(mut self, limit: usize) -> Self {
+        reader::check_limit(limit);
+        self.settings.limit = limit;
+        self
+    }
+
+    /// How many connections may wait to be accepted on each socket; the system caps it. Default: 4096.
+    pub fn backlog(mut self, count: u32) -> Self {
+        self.backlog = i32::try_from(count).unwrap_or(i32::MAX);
+        self
+    }
+
+    /// Whether several sockets may listen on one port and share its connections (`SO_REUSEPORT`). Default: no.
+    pub fn reuse_port(mut self, share: bool) -> Self {
+        self.shares_port = share;
+        self
+    }
+
+    /// How many connections are served at once; more wait in the system's queues. Default: no limit but that on descriptors.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn max_connections(mut self, count: usize) -> Self {
+        assert!(
+            count > 0,
+            "a server without connections serves nobody: give `max_connections` at least 1"
+        );
+        self.settings.connections_max = count;
+        self
+    }
+
+    /// Whether the system asks silent TCP peers, after a long time, if they are still there (`SO_KEEPALIVE`). Default: no.
+    pub fn keep_alive(mut self, keep: bool) -> Self {
+        self.settings.keep_alive = keep;
+        self
+    }
+
+    /// Whether small writes are sent at once on TCP (`TCP_NODELAY`). Default: yes.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.settings.nodelay = nodelay;
+        self
+    }
+
+    /// Whether the server listens as soon as it is made, or binds only and waits for
+    /// [`start_serving`](Server::start_serving). Default: at once.
+    pub fn start_serving(mut self, at_once: bool) -> Self {
+        self.serves_at_once = at_once;
+        self
+    }
+
+    /// Whether the files of Unix-domain sockets are removed when the server is closed. Default: yes.
+    pub fn cleanup_socket(mut self, clean: bool) -> Self {
+        self.cleans_up = clean;
+        self
+    }
+
+    /// Binds, and begins to serve.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_server`] and [`start_unix_server`]; if there is nowhere to listen.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing stays bound.
+    pub async fn start<H, F>(self, handler: H) -> io::Result<Server>
+    where
+        H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,
+        F: Future + Send + 'static,
+        F::Output: HandlerOutput + Send,
+    {
+        let mut bound = Vec::new();
+        for place in self.places {
+            match place {
+                Place::Inet(target) => {
+                    let addrs = resolve(target?).await?;
+                    bound.extend(bind_all(addrs, self.shares_port)?);
+                }
+                Place::Unix(path) => bound.push(bind_path(&path, self.cleans_up)?),
+                Place::Given(listener) => bound.push(take_over(listener)?),
+            }
+        }
+        if bound.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the server has nowhere to listen: give it an address, a path or a socket",
+            ));
+        }
+        let handler = Arc::new(handler);
+        let spawn = move |shared: &Arc<Shared>, door, place| {
+            let task = accept(shared.clone(), door, handler.clone());
+            drop(create_task(async move {
+                let _place = place;
+                task.await;
+            }));
+        };
+        let server = Server::new(Shared::new(
+            bound,
+            self.backlog,
+            self.settings,
+            Box::new(spawn),
+        ));
+        if self.serves_at_once {
+            server.start_serving()?;
+        }
+        Ok(server)
+    }
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("places", &self.places.len())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Binds to every address. Those that this machine does not have (a family that is switched off, as often happens to
+/// `localhost`) do not count, as long as there are others.
+fn bind_all(addrs: Vec<SocketAddr>, shares_port: bool) -> io::Result<Vec<Bound>> {
+    let mut bound: Vec<Bound> = Vec::new();
+    let mut missing = Vec::new();
+    let mut seen = Vec::new();
+    for addr in addrs {
+        // A resolver may name one address twice.
+        if seen.contains(&addr) {
+            continue;
+        }
+        seen.push(addr);
+        match bind_one(addr, shares_port) {
+            Ok(one) => bound.push(one),
+            Err(error) if is_missing(&error) => missing.push(naming("bind", addr, error)),
+            Err(error) => return Err(naming("bind", addr, error)),
+        }
+    }
+    match bound.is_empty() {
+        true => Err(naming_all(missing)),
+        false => Ok(bound),
+    }
+}
+
+fn bind_one(addr: SocketAddr, shares_port: bool) -> io::Result<Bound> {
+    take_over(TcpListener::from(sys::bound(&addr, shares_port)?))
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || sys::is_family_missing(error)
+}
+
+fn take_over(listener: TcpListener) -> io::Result<Bound> {
+    Ok(Bound {
+        endpoint: Endpoint::Inet(listener.local_addr()?),
+        socket: listener.into(),
+        file: None,
+    })
+}
+
+fn bind_path(path: &Path, cleans_up: bool) -> io::Result<Bound> {
+    let (socket, addr) = file::bind(path)?;
+    let file = match addr.as_pathname() {
+        Some(path) if cleans_up => Some(SocketFile::at(path)?),
+        _ => None,
+    };
+    Ok(Bound {
+        endpoint: Endpoint::Unix(addr),
+        socket,
+        file,
+    })
+}
