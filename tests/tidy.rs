@@ -77,8 +77,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "process/src/sys.rs",
         ],
     ),
-    (&["futures_io::"], &["io/src/traits/", "io/src/copy/mod.rs"]),
-    (&["tokio::"], &["io/src/traits/"]),
+    (&["futures_io::", "tokio::"], &["io/src/traits/"]),
     (
         &["hyper::"],
         &["io/src/traits/", "io/src/http", "io/src/hyper_rt.rs"],
