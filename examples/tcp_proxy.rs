@@ -5,9 +5,9 @@
 //! curl --header 'Host: example.com' http://127.0.0.1:8081/
 //! ```
 //!
-//! Each direction ends by itself, as the peers end it. The limit, 150 at first, keeps descriptors (six for each
-//! connection, with the pipes that splice needs; most systems give 1,024) from running out: connections over it wait unaccepted. A port of 0 lets the
-//! system choose; Ctrl-C ends it.
+//! Each direction ends by itself, as the peers end it. The limit, 150 at first, keeps descriptors (six for each connection,
+//! with the pipes that splice needs; most systems give 1,024) from running out: connections over it wait unaccepted. A port
+//! of 0 lets the system choose; Ctrl-C ends it.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
