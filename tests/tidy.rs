@@ -130,6 +130,7 @@ const UNSAFE: &[&str] = &[
     "benches/benches/compare/alloc.rs",
     "io/src/sys/raw.rs",
     "io/src/traits/uninit.rs",
+    "io/tests/support/lossy.rs",
     "process/src/sys.rs",
     "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",
