@@ -195,6 +195,8 @@ fn the_end_that_comes_together_with_bytes_comes_after_them() {
 fn reads_that_fill_their_buffer_exactly_lose_no_edge() {
     run(|| async {
         let (client, server) = pair().await;
+        // A message in two pieces is not held back.
+        client.set_nodelay(true).expect("set");
         let answering = create_task(async move {
             let mut bytes = [0; 64];
             for _ in 0..500 {
