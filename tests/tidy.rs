@@ -77,8 +77,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "process/src/sys.rs",
         ],
     ),
-    (&["futures_io::"], &["io/src/traits/", "io/src/copy/mod.rs"]),
-    (&["tokio::"], &["io/src/traits/"]),
+    (&["futures_io::", "tokio::"], &["io/src/traits/"]),
     (
         &["hyper::"],
         &["io/src/traits/", "io/src/http", "io/src/hyper_rt.rs"],
@@ -131,6 +130,7 @@ const UNSAFE: &[&str] = &[
     "benches/benches/compare/alloc.rs",
     "io/src/sys/raw.rs",
     "io/src/traits/uninit.rs",
+    "io/tests/support/lossy.rs",
     "process/src/sys.rs",
     "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",

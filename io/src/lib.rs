@@ -29,6 +29,7 @@ mod methods;
 pub mod net;
 mod pipe;
 mod resolve;
+mod stdio;
 pub mod streams;
 mod sys;
 mod traits;
@@ -39,6 +40,7 @@ pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
 pub use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use resolve::{ToSocketAddrs, lookup_host};
+pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 pub use streams::{
     Server, StreamReader, StreamWriter, open_connection, open_unix_connection, start_server,
     start_unix_server,
