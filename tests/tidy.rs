@@ -82,6 +82,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
         &["hyper::"],
         &["io/src/traits/", "io/src/http", "io/src/hyper_rt.rs"],
     ),
+    (&["rustls::", "webpki_roots::"], &["io/src/streams/tls/"]),
     (&["memchr::"], &["io/src/streams/separators.rs"]),
     (&["num_cpus::"], &["runtime/src/builder.rs"]),
     (
