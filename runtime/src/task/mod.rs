@@ -10,6 +10,7 @@
 //! The runtime's reference keeps a cell alive until T9. The cell keeps a plain pointer to its scheduler: it is followed only
 //! by whoever holds the task's right to poll or *running*, and a scheduler does not go before its tasks are complete.
 
+mod after;
 mod callbacks;
 mod cancel;
 mod cell;
@@ -26,6 +27,7 @@ mod unhandled;
 mod waker;
 
 pub use crate::id::TaskId;
+pub(crate) use after::{AfterEnd, leave as leave_after_end};
 pub(crate) use callbacks::register;
 pub use callbacks::{CallbackId, Steps};
 pub use cell::Place;

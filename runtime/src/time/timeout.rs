@@ -247,6 +247,10 @@ pub struct TimeoutError {
 }
 
 impl TimeoutError {
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self { limit: Some(limit) }
+    }
+
     /// The limit that was reached; `None` if it was given as a deadline.
     #[must_use]
     pub fn limit(&self) -> Option<Duration> {
