@@ -33,7 +33,7 @@ pub use child::{Child, ChildOutput};
 pub use error_group::ErrorGroup;
 pub use gather::{Gather, GatherResults, TryGather, gather, try_gather};
 pub use into_task::IntoTask;
-pub use race::{Race, race};
+pub use race::{IntoRace, Race, race};
 pub use shield::{Shield, shield};
 pub use staggered::staggered_race;
 pub use task_group::{TaskGroup, TaskGroupBuilder, task_group};

@@ -53,7 +53,7 @@ pub fn wait_for<F: IntoFuture>(
             return limited.await;
         }
         drop(limited);
-        Err(TimeoutError::after(limit))
+        Err(TimeoutError::of(Some(limit)))
     }
 }
 
