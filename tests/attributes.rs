@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-#[loxley::test(start_paused = true, leak_check = true)]
+#[loxley::test(paused, leak_check)]
 async fn a_test_has_a_clock_of_its_own() {
     loxley::sleep(Duration::from_secs(86_400)).await;
 }

@@ -74,7 +74,7 @@ impl Builder {
                 seed: 0,
                 slow_poll: SLOW_POLL,
                 debug: false,
-                start_paused: false,
+                paused: false,
                 shutdown_signals: Vec::new(),
                 reporter: Reporter::default(),
                 on_thread_start: None,
@@ -245,8 +245,8 @@ impl Builder {
 
     /// For tests: time stands still and jumps to the next deadline when nothing else can happen. Only with
     /// [`current_thread`](Self::current_thread), else `build` fails. Default off.
-    pub fn start_paused(mut self, paused: bool) -> Self {
-        self.config.start_paused = paused;
+    pub fn paused(mut self, paused: bool) -> Self {
+        self.config.paused = paused;
         self
     }
 
@@ -258,9 +258,9 @@ impl Builder {
     /// system says when it refuses a thread or a descriptor. Nothing is left running then.
     pub fn build(mut self) -> io::Result<Runtime> {
         self.config.workers = self.worker_count()?;
-        if self.config.start_paused && self.config.workers > 0 {
+        if self.config.paused && self.config.workers > 0 {
             return Err(invalid(
-                "start_paused: only a current_thread runtime can stop its clock",
+                "paused: only a current_thread runtime can stop its clock",
             ));
         }
         if self.blocking_threads_max == 0 {

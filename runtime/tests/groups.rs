@@ -22,7 +22,7 @@ fn both<F: Future>(test: impl Fn() -> F) {
 
 /// A runtime whose clock jumps.
 fn paused<F: Future>(test: F) -> F::Output {
-    let builder = Runtime::builder().current_thread().start_paused(true);
+    let builder = Runtime::builder().current_thread().paused(true);
     builder.build().unwrap().block_on(test)
 }
 

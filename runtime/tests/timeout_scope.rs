@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const MS: Duration = Duration::from_millis(1);
 
 fn paused<F: Future>(test: F) -> F::Output {
-    let builder = Runtime::builder().current_thread().start_paused(true);
+    let builder = Runtime::builder().current_thread().paused(true);
     builder.build().unwrap().block_on(test)
 }
 

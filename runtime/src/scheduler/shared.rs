@@ -41,7 +41,7 @@ pub(crate) struct Config {
     pub(crate) seed: u64,
     pub(crate) slow_poll: Duration,
     pub(crate) debug: bool,
-    pub(crate) start_paused: bool,
+    pub(crate) paused: bool,
     /// What `run` takes like SIGINT; the scheduler itself never looks at it.
     pub(crate) shutdown_signals: Vec<i32>,
     pub(crate) reporter: Reporter,
@@ -116,7 +116,7 @@ impl Shared {
     /// The shared part of a runtime, and a seat for each worker.
     pub(super) fn new(config: Config, pool: Pool) -> io::Result<(Arc<Self>, Vec<Seat>)> {
         let (driver, driver_handle) = Driver::new(config.io_events_max)?;
-        let clock = if config.start_paused {
+        let clock = if config.paused {
             Clock::paused()
         } else {
             Clock::new()
