@@ -92,8 +92,7 @@ impl Config {
         self
     }
 
-    /// Whether the clock stands, and jumps to the next deadline when nothing can run. Only with
-    /// [`current_thread`](Self::current_thread). Default off.
+    /// Whether the clock stands, and jumps to the next deadline when nothing can run. Default off.
     pub fn paused(mut self, paused: bool) -> Self {
         self.paused = paused;
         self
