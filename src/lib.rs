@@ -3,16 +3,16 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
-    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks, Race,
-    ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
-    race, shield, staggered_race, task_group, try_gather, wait, wait_for,
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoRace, IntoTask,
+    IntoTasks, Race, ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited,
+    as_completed, gather, race, shield, staggered_race, task_group, try_gather, wait, wait_for,
 };
 pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
     RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
-    TimeoutError, WaitError, WorkerMetrics, all_tasks, create_task, current_task, interval,
-    interval_at, run, run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout,
-    timeout_at, to_thread, yield_now,
+    TimeoutError, TimeoutHandle, TimeoutStateError, WaitError, WorkerMetrics, all_tasks,
+    create_task, current_task, interval, interval_at, run, run_coroutine_threadsafe, signal, sleep,
+    sleep_until, task, testing, timeout, timeout_at, timeout_scope, to_thread, yield_now,
 };
 pub use loxley_sync::{
     Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,

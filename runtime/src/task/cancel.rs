@@ -24,6 +24,9 @@ use loxley_sync::ambient::scope::{Host, Planted};
 use std::panic::Location;
 use std::sync::Arc;
 
+/// What a task hears that its runtime ends.
+const SHUT_DOWN: &str = "the runtime shut down";
+
 impl TaskRef {
     /// Asks the task to stop: the innermost scope around the place where it waits hears it, such as a
     /// [`catch_cancelled`](loxley_sync::catch_cancelled); without any, its future is dropped and awaiting it gives
@@ -109,10 +112,7 @@ impl TaskRef {
     pub(super) fn cancelled_error(&self) -> CancelledError {
         let cold = self.header().cold_if_any();
         let ended_by = cold.and_then(|cold| cold.ended_by.lock().clone());
-        // Without a request it was the runtime that ended, before or while the task was spawned.
-        ended_by.unwrap_or_else(|| {
-            CancelledError::new(Some("the runtime shut down".into()), self.spawned_at())
-        })
+        ended_by.unwrap_or_else(|| CancelledError::new(Some(SHUT_DOWN.into()), self.spawned_at()))
     }
 }
 
@@ -130,6 +130,8 @@ pub(super) enum Delivered {
 #[cold]
 pub(super) fn deliver(header: &Header, has_outsiders: bool) -> Delivered {
     if header.state.take_request() {
+        let error = CancelledError::new(Some(SHUT_DOWN.into()), header.spawned_at);
+        end(header.cold(), error);
         return Delivered::Root;
     }
     let Some(cold) = header.cold_if_any() else {
@@ -170,6 +172,15 @@ pub(super) fn gives_up_value(header: &Header) -> bool {
 
 fn end(cold: &Cold, error: CancelledError) {
     *cold.ended_by.lock() = Some(error);
+}
+
+/// The task was to end cancelled, but the drop of its future panicked: it ends with that.
+#[cold]
+pub(super) fn forget_end(header: &Header) {
+    if let Some(cold) = header.cold_if_any() {
+        let forgotten = cold.ended_by.lock().take();
+        drop(forgotten);
+    }
 }
 
 impl Host for Header {

@@ -347,6 +347,21 @@ impl<T> Task<T> {
         Poll::Pending
     }
 
+    /// Whether a finished task panicked, or gave a value of which `is_error` says so. It keeps its result.
+    pub(crate) fn has_failed(&self, is_error: fn(&T) -> bool) -> bool {
+        assert!(self.is_finished(), "only a finished task has a result");
+        let peek_output = self.header().vtable.peek_output;
+        // SAFETY: complete and the join bit is ours, so the output is ours.
+        let output = unsafe { peek_output(self.task.as_ptr()) };
+        // SAFETY: of the type the task was made with; nobody takes it while this handle is borrowed, for only the handle does.
+        let output = unsafe { output.cast::<Result<T, Failure>>().as_ref() };
+        output.is_some_and(|output| match output {
+            Ok(value) => is_error(value),
+            Err(Failure::Panicked(_)) => true,
+            Err(Failure::Cancelled) => false,
+        })
+    }
+
     /// The result of a task that is known to be finished.
     pub(crate) fn into_result(self) -> Result<T, TaskError> {
         assert!(self.is_finished(), "only a finished task has a result");

@@ -6,6 +6,7 @@
     reason = "reaches the future through the erased cell while *running* is ours"
 )]
 
+use super::after::Last;
 use super::cancel::{self, Delivered};
 use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
@@ -247,7 +248,10 @@ unsafe fn end_cancelled<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn
     let _ = entered.leave(&cell.header);
     let failure = match dropped {
         Ok(()) => Failure::Cancelled,
-        Err(payload) => Failure::Panicked(Box::new(Panic::new(payload))),
+        Err(payload) => {
+            cancel::forget_end(&cell.header);
+            Failure::Panicked(Box::new(Panic::new(payload)))
+        }
     };
     // SAFETY: *running* is ours, the future is dropped.
     unsafe { finish::<F, S>(header, Err(failure)) }
@@ -281,6 +285,11 @@ pub(super) fn wake_quietly(waker: Waker) {
     }
 }
 
+/// Whether a task is being polled on this thread.
+pub(super) fn is_polling() -> bool {
+    CURRENT.try_with(StdCell::get).ok().flatten().is_some()
+}
+
 /// Whether `header` is the task that is being polled on this thread.
 pub(super) fn is_current(header: NonNull<Header>) -> bool {
     CURRENT.try_with(StdCell::get).ok().flatten() == Some(header)
@@ -295,6 +304,8 @@ unsafe fn finish<F: Future, S: Schedule>(
     header: NonNull<Header>,
     mut outcome: Result<F::Output, Failure>,
 ) -> Turn {
+    // Dropped last, after T9.
+    let _last = Last::take();
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     // SAFETY: the task is not complete, and the caller's thread keeps the scheduler alive beyond that.
