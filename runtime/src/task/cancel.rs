@@ -19,9 +19,10 @@ use super::join::TaskRef;
 use super::state::Request;
 use super::{raw, run};
 use loxley_sync::CancelledError;
+use loxley_sync::ambient::grants::Watch;
 use loxley_sync::ambient::scope::{Host, Planted};
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 impl TaskRef {
     /// Asks the task to stop: the innermost scope around the place where it waits hears it, such as a
@@ -189,5 +190,9 @@ impl Host for Header {
             !matches!(noted, Request::Enqueue),
             "noted from outside a poll"
         );
+    }
+
+    fn watch(&self, watch: Weak<Watch>) {
+        self.cold().watches.add(watch);
     }
 }

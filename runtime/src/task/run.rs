@@ -12,7 +12,8 @@ use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
-use loxley_sync::ambient;
+use loxley_sync::ambient::grants::Watches;
+use loxley_sync::ambient::{self, WaitKind, WaitReason};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
 use std::cell::Cell as StdCell;
@@ -67,13 +68,27 @@ impl Entered {
         }
     }
 
-    fn leave(mut self) -> ambient::WaitReason {
+    fn leave(mut self) -> WaitReason {
         self.restore()
     }
 
-    fn restore(&mut self) -> ambient::WaitReason {
+    /// Debug mode: whose grants this poll must pick up.
+    fn watches(&self) -> Option<&Watches> {
+        if !self
+            .outer
+            .as_ref()
+            .is_some_and(ambient::Outer::watches_grants)
+        {
+            return None;
+        }
+        // SAFETY: *running* is given up only after the ambient was left.
+        let header = unsafe { self.inner.as_ref() };
+        Some(&header.cold_if_any()?.watches)
+    }
+
+    fn restore(&mut self) -> WaitReason {
         let Some(outer) = self.outer.take() else {
-            return ambient::WaitReason::NONE;
+            return WaitReason::NONE;
         };
         CURRENT.with(|current| current.set(self.task));
         if let Some(context) = ambient::swap_context(self.context.take()) {
@@ -119,6 +134,9 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
         },
     };
     let entered = Entered::new(header, marked);
+    if let Some(watches) = entered.watches() {
+        watches.before_poll();
+    }
     // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
     let waker = unsafe { waker::borrowed(header) };
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -128,7 +146,17 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
     }));
     match result {
         Ok(Poll::Pending) => {
+            // Woken meanwhile, it is polled again at once: somebody in it may be polling his futures bit by bit.
+            let resting = entered.watches().filter(|_| !state.load().is_scheduled());
+            let mut missed = Vec::new();
+            if resting.is_some_and(|watches| watches.after_poll(|granted| missed.push(granted))) {
+                waker.wake_by_ref();
+            }
             cell.header.set_wait_reason(entered.leave());
+            for granted in missed {
+                // SAFETY: *running* is ours.
+                unsafe { report_missed::<S>(header, granted) };
+            }
             // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
             // poll that T10 has seen to.
             if state.requested() && matches!(cancel::deliver(&cell.header), Delivered::Root) {
@@ -389,6 +417,45 @@ unsafe fn report<S: Schedule>(header: NonNull<Header>, cause: Cause) {
     // SAFETY: not complete by the contract.
     let reporter = unsafe { raw::scheduler::<S>(header) }.reporter();
     reporter.report(&UnhandledError::new(task, cause));
+}
+
+/// Tells of a grant that the task was woken for and did not pick up.
+///
+/// # Safety
+///
+/// As [`report`].
+#[cold]
+unsafe fn report_missed<S: Schedule>(header: NonNull<Header>, granted: WaitReason) {
+    // SAFETY: alive by the contract.
+    let now = unsafe { header.as_ref() }.wait_reason();
+    // SAFETY: the same contract.
+    unsafe { report::<S>(header, Cause::Other(futurelock(granted, now))) };
+}
+
+/// What the report of a grant that was not picked up says.
+fn futurelock(granted: WaitReason, now: WaitReason) -> String {
+    let place = |reason: WaitReason| {
+        let what = match reason.kind {
+            WaitKind::Lock => "a lock",
+            WaitKind::Permit => "a permit",
+            WaitKind::Queue => "a queue",
+            WaitKind::Timer => "a deadline",
+            WaitKind::Io => "a descriptor",
+            WaitKind::Task => "a task",
+            WaitKind::Thread => "a thread",
+            WaitKind::Event => "an event",
+            WaitKind::Barrier => "a barrier",
+            _ => "something",
+        };
+        let at = reason.at.map_or_else(String::new, |at| format!(" at {at}"));
+        format!("{what}{at}")
+    };
+    format!(
+        "futurelock: the wait for {} was granted and nobody picks it up: its task was polled since, and now waits for {}. \
+         Whoever wants the same thing waits behind it. Poll that future on, or drop it before waiting for anything else",
+        place(granted),
+        place(now)
+    )
 }
 
 /// # Safety

@@ -9,6 +9,8 @@
 mod budget;
 mod catch;
 mod context;
+#[doc(hidden)]
+pub mod grants;
 mod reason;
 #[doc(hidden)]
 pub mod scope;
@@ -37,6 +39,8 @@ struct Record {
     depth: Cell<usize>,
     /// Whether some scope of that task may be marked.
     is_marked: Cell<bool>,
+    /// Whether waits leave watches with their tasks.
+    watches: Cell<bool>,
 }
 
 crate::prim::thread::thread_local! {
@@ -47,6 +51,7 @@ crate::prim::thread::thread_local! {
             host: Cell::new(None),
             depth: Cell::new(0),
             is_marked: Cell::new(false),
+            watches: Cell::new(false),
         }
     };
 }
@@ -59,6 +64,17 @@ pub struct Outer {
     host: Option<NonNull<dyn Host>>,
     depth: usize,
     is_marked: bool,
+    watches: bool,
+}
+
+impl Outer {
+    /// Whether waits leave watches with the task that is being polled.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn watches_grants(&self) -> bool {
+        self.watches
+    }
 }
 
 /// Installs a fresh record before a poll: a full budget, nothing waited for.
@@ -87,6 +103,7 @@ fn install(host: Option<NonNull<dyn Host>>, is_marked: bool) -> Outer {
             host: record.host.replace(host),
             depth: record.depth.replace(0),
             is_marked: record.is_marked.replace(is_marked),
+            watches: record.watches.get(),
         }
     })
 }

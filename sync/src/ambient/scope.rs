@@ -7,13 +7,14 @@
 
 pub use super::tree::{Delivery, Kind, Settled, Tree};
 
+use super::grants::Watch;
 use super::tree::Key;
 use super::{RECORD, host};
 use crate::CancelledError;
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 /// The task behind the current poll, as its scopes see it. Implemented by runtimes.
@@ -26,6 +27,8 @@ pub trait Host {
     fn is_requested(&self) -> bool;
     /// There is a request to be delivered at the end of this poll. Called on the thread that polls the task.
     fn note(&self);
+    /// Keeps `watch` among the task's. Called where `grants::watch_grants` was switched on.
+    fn watch(&self, watch: Weak<Watch>);
 }
 
 /// Whatever holds a tree.
