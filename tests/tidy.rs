@@ -151,8 +151,10 @@ const UNSAFE: &[&str] = &[
     "sync/src/ambient/mod.rs",
     "sync/src/lock.rs",
     "sync/src/oneshot.rs",
+    "sync/src/queue/ring.rs",
     "sync/src/rwlock.rs",
     "sync/src/wait/cell.rs",
+    "sync/src/wait/future.rs",
     "sync/src/wait/list.rs",
 ];
 

@@ -221,7 +221,8 @@ impl Builder {
         self
     }
 
-    /// Debug mode: polls over a tenth of a second are reported. Default off.
+    /// Debug mode: polls over a tenth of a second are reported, and a lock, permit or item that was granted to a future its
+    /// task does not poll any more (*futurelock*), with both places. Default off.
     pub fn debug(mut self, debug: bool) -> Self {
         self.config.debug = debug;
         self
