@@ -67,3 +67,6 @@ pub use loxley_io::streams::{
     OpenConnection, Server, ServerBuilder, StreamReader, StreamWriter, open_connection,
     open_unix_connection, start_server, start_unix_server,
 };
+
+#[cfg(all(any(doc, doctest), feature = "process", feature = "macros"))]
+pub mod guide;
