@@ -33,3 +33,53 @@ fn every_public_name_of_asyncio_has_a_row() {
         assert_eq!(rows.count(), 1, "one row for {name}");
     }
 }
+
+/// The README, which is the crate's front page.
+const README: &str = include_str!("../README.md");
+
+/// The first block of code after `marker`, without its fences.
+fn code_after(marker: &str) -> &'static str {
+    let (_, rest) = README.split_once(marker).expect("the marker is there");
+    let (_, block) = rest.split_once("\n```rust").expect("a block begins");
+    let (_, block) = block.split_once('\n').expect("it has lines");
+    block.split_once("```").expect("it ends").0
+}
+
+#[test]
+fn the_servers_on_the_front_page_are_as_short_as_promised() {
+    let code_lines = |code: &str| code.lines().filter(|line| !line.is_empty()).count();
+    assert_eq!(code_lines(code_after("An echo server:")), 12);
+    assert_eq!(code_lines(code_after("with feature `hyper`:")), 6);
+}
+
+#[test]
+fn the_http_server_on_the_front_page_is_an_example_that_compiles() {
+    let example = include_str!("../examples/hello_http.rs");
+    let (_, code) = example.split_once("\n\n").expect("a head and code");
+    assert_eq!(code_after("with feature `hyper`:"), code);
+}
+
+#[test]
+fn files_that_documents_link_to_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+    ] {
+        let text = std::fs::read_to_string(root.join(document)).expect("it is there");
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let is_file = !link.contains("://") && !link.starts_with('#') && !link.contains(' ');
+            let file = link.split('#').next().unwrap_or(link);
+            assert!(
+                !is_file || root.join(file).exists(),
+                "{document} links to {link}"
+            );
+        }
+    }
+}
