@@ -70,3 +70,6 @@ pub use loxley_io::streams::{
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use loxley_io::tls;
+
+#[cfg(all(any(doc, doctest), feature = "process", feature = "macros"))]
+pub mod guide;

@@ -22,6 +22,11 @@ const LABEL_MAX: usize = 63;
 /// What can be connected or bound to: socket addresses, `(host, port)`, `"host:port"`.
 ///
 /// Sealed: the forms are those that the standard library takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an address",
+    label = "this is not an address",
+    note = "an address is `\"host:port\"`, `(\"host\", port)` with the port as a `u16`, or a `SocketAddr`; `\"127.0.0.1:0\"` lets the system choose a port"
+)]
 pub trait ToSocketAddrs: sealed::Sealed {}
 
 pub(crate) mod sealed {

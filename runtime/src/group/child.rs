@@ -16,6 +16,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 /// What the future of a child may give: `()`, or a `Result` with the error of its group.
+#[diagnostic::on_unimplemented(
+    message = "a child of this group cannot give `{Self}`",
+    label = "this future gives `{Self}`",
+    note = "a child gives `()`, or a `Result` with the error of its group: end it with `Ok(value)`, or turn its error into `{E}`"
+)]
 pub trait ChildOutput<E>: Send {
     /// What the child's handle gives.
     type Value;

@@ -14,6 +14,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
+use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -530,6 +531,13 @@ impl std::error::Error for TaskError {
             Self::Cancelled(error) => Some(error),
             Self::Panicked(_) => None,
         }
+    }
+}
+
+/// So that `task.await?` works where errors are those of I/O.
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> Self {
+        Self::other(error)
     }
 }
 
