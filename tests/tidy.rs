@@ -78,7 +78,10 @@ const DOORS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["futures_io::"], &["io/src/traits/", "io/src/copy/mod.rs"]),
-    (&["tokio::"], &["io/src/traits/"]),
+    (
+        &["tokio::"],
+        &["io/src/traits/", "runtime/src/bridge/hidden.rs"],
+    ),
     (
         &["hyper::"],
         &["io/src/traits/", "io/src/http", "io/src/hyper_rt.rs"],

@@ -10,6 +10,7 @@ use super::monitor::Monitor;
 use super::park::Park;
 use super::shutdown::Shutdown;
 use crate::blocking::Pool;
+use crate::bridge::Bridge;
 use crate::clock::Clock;
 use crate::driver::timers::Timers;
 use crate::driver::{Driver, DriverHandle};
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) slow_poll: Duration,
     pub(crate) debug: bool,
     pub(crate) start_paused: bool,
+    /// Whether a hidden Tokio stands beside this runtime; without its feature, never.
+    pub(crate) tokio_context: bool,
     /// What `run` takes like SIGINT; the scheduler itself never looks at it.
     pub(crate) shutdown_signals: Vec<i32>,
     pub(crate) reporter: Reporter,
@@ -97,6 +100,7 @@ pub(crate) struct Shared {
     pub(super) pool: Pool,
     pub(super) monitor: Monitor,
     pub(super) shutdown: Shutdown,
+    pub(super) bridge: Bridge,
     /// Where the one thread of the strict flavour sleeps.
     pub(super) fifo_park: Park,
     /// Whether a thread waits in the driver right now: a hint for the monitor.
@@ -158,6 +162,7 @@ impl Shared {
             pool,
             monitor: Monitor::new(),
             shutdown: Shutdown::new(config.workers),
+            bridge: Bridge::start(config.tokio_context)?,
             fifo_park: Park::new(),
             driver_attended: AtomicBool::new(false),
             main_shard_taken: AtomicBool::new(false),
