@@ -12,7 +12,7 @@ use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
-use loxley_sync::ambient;
+use loxley_sync::ambient::{self, Asked, Left};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
 use std::cell::Cell as StdCell;
@@ -55,7 +55,7 @@ struct Entered {
 }
 
 impl Entered {
-    fn new(header: NonNull<Header>, marked: bool) -> Self {
+    fn new(header: NonNull<Header>, asked: Asked) -> Self {
         // SAFETY: *running* is the caller's, which keeps the task alive.
         let context = unsafe { header.as_ref() }.context();
         Self {
@@ -63,17 +63,17 @@ impl Entered {
             context: ambient::swap_context(context),
             task: CURRENT.with(|current| current.replace(Some(header))),
             // SAFETY: the task is kept alive by *running*, which is given up after `leave`.
-            outer: Some(unsafe { ambient::enter_task(header, marked) }),
+            outer: Some(unsafe { ambient::enter_task(header, asked) }),
         }
     }
 
-    fn leave(mut self) -> ambient::WaitReason {
+    fn leave(mut self) -> Left {
         self.restore()
     }
 
-    fn restore(&mut self) -> ambient::WaitReason {
+    fn restore(&mut self) -> Left {
         let Some(outer) = self.outer.take() else {
-            return ambient::WaitReason::NONE;
+            return Left::NOTHING;
         };
         CURRENT.with(|current| current.set(self.task));
         if let Some(context) = ambient::swap_context(self.context.take()) {
@@ -110,15 +110,15 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
     // SAFETY: the right to poll, and after T2 *running*, keep the cell alive until T6, T7 or T9.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
-    let marked = match state.start_poll() {
-        StartPoll::Poll => false,
-        StartPoll::Deliver => match cancel::deliver(&cell.header) {
-            Delivered::Inside { marked } => marked,
+    let asked = match state.start_poll() {
+        StartPoll::Poll => Asked::default(),
+        StartPoll::Deliver => match cancel::deliver(&cell.header, cell.header.has_outsiders()) {
+            Delivered::Inside(asked) => asked,
             // SAFETY: T2 made *running* ours.
             Delivered::Root => return unsafe { end_cancelled::<F, S>(header) },
         },
     };
-    let entered = Entered::new(header, marked);
+    let entered = Entered::new(header, asked);
     // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
     let waker = unsafe { waker::borrowed(header) };
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -128,12 +128,20 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
     }));
     match result {
         Ok(Poll::Pending) => {
-            cell.header.set_wait_reason(entered.leave());
+            let left = entered.leave();
+            cell.header.set_left(left);
             // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
             // poll that T10 has seen to.
-            if state.requested() && matches!(cancel::deliver(&cell.header), Delivered::Root) {
-                // SAFETY: *running* is still ours.
-                return unsafe { end_cancelled::<F, S>(header) };
+            if state.requested() {
+                match cancel::deliver(&cell.header, left.has_outsiders) {
+                    // SAFETY: *running* is still ours.
+                    Delivered::Root => return unsafe { end_cancelled::<F, S>(header) },
+                    // The request may be older than this poll.
+                    Delivered::Inside(Asked { enter: true, .. }) => {
+                        let _ = state.wake_by_ref();
+                    }
+                    Delivered::Inside(_) => {}
+                }
             }
             match state.end_poll() {
                 EndPoll::Rest => Turn::Rest,
@@ -211,7 +219,7 @@ unsafe fn drop_future<F: Future>(stage: &UnsafeCell<Stage<F>>) {
 unsafe fn end_cancelled<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
-    let entered = Entered::new(header, false);
+    let entered = Entered::new(header, Asked::default());
     // SAFETY: *running* is ours.
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
     drop(entered);
