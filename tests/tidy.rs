@@ -77,7 +77,11 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "process/src/sys.rs",
         ],
     ),
-    (&["futures_io::", "tokio::"], &["io/src/traits/"]),
+    (&["futures_io::"], &["io/src/traits/"]),
+    (
+        &["tokio::"],
+        &["io/src/traits/", "runtime/src/bridge/hidden.rs"],
+    ),
     (
         &["hyper::"],
         &["io/src/traits/", "io/src/http", "io/src/hyper_rt.rs"],

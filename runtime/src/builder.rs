@@ -40,7 +40,7 @@ pub struct Builder {
     keep_alive: Duration,
     slow_poll: Option<Duration>,
     seed: Option<u64>,
-    config: Config,
+    pub(crate) config: Config,
 }
 
 enum Workers {
@@ -75,6 +75,7 @@ impl Builder {
                 slow_poll: SLOW_POLL,
                 debug: false,
                 paused: false,
+                tokio_context: false,
                 shutdown_signals: Vec::new(),
                 reporter: Reporter::default(),
                 on_thread_start: None,
