@@ -3,6 +3,7 @@
 
 use super::cell::Header;
 use super::raw::{self, Counted, Fresh, Scheduled};
+use super::run;
 use super::state::DropJoin;
 use super::unhandled::Reporter;
 use super::{Schedule, TaskId};
@@ -83,7 +84,7 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
 ///
 /// # Panics
 ///
-/// When awaited again after it has given its result.
+/// When awaited again after it has given its result, and when a task awaits itself.
 ///
 /// # Examples
 ///
@@ -382,6 +383,11 @@ impl<T> Future for Task<T> {
             if !scope::is_in_task() {
                 return this.poll_outcome(cx);
             }
+            assert!(
+                !run::is_current(this.task.as_ptr()),
+                "a task cannot await itself: the one spawned at {} would never end",
+                this.header().spawned_at
+            );
         }
         this.poll_forwarding(cx)
     }
