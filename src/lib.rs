@@ -49,8 +49,8 @@ pub use loxley_io::net::{
 };
 #[cfg(feature = "net")]
 pub use loxley_io::{
-    PipeReader, PipeWriter, Registered, SendfileError, copy, copy_bidirectional, pipe, sendfile,
-    splice,
+    PipeReader, PipeWriter, Registered, SendfileError, ToSocketAddrs, copy, copy_bidirectional,
+    lookup_host, pipe, sendfile, splice,
 };
 
 /// Child processes.
