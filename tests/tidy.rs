@@ -77,12 +77,12 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "process/src/sys.rs",
         ],
     ),
-    (&["futures_io::"], &["io/src/traits/", "io/src/copy/mod.rs"]),
-    (&["tokio::"], &["io/src/traits/"]),
+    (&["futures_io::", "tokio::"], &["io/src/traits/"]),
     (
         &["hyper::"],
         &["io/src/traits/", "io/src/http", "io/src/hyper_rt.rs"],
     ),
+    (&["rustls::", "webpki_roots::"], &["io/src/streams/tls/"]),
     (&["memchr::"], &["io/src/streams/separators.rs"]),
     (&["num_cpus::"], &["runtime/src/builder.rs"]),
     (
@@ -131,6 +131,7 @@ const UNSAFE: &[&str] = &[
     "benches/benches/compare/alloc.rs",
     "io/src/sys/raw.rs",
     "io/src/traits/uninit.rs",
+    "io/tests/support/lossy.rs",
     "process/src/sys.rs",
     "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",

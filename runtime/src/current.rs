@@ -17,8 +17,8 @@ pub(crate) struct Current {
     shared: RefCell<Option<Arc<Shared>>>,
     /// The shard this thread's timers go to.
     timer_shard: Cell<usize>,
-    /// Whether this thread polls tasks, so that blocking it would be wrong.
-    polls: Cell<bool>,
+    /// The runtime whose tasks this thread polls, so that blocking it would be wrong, as an address to compare; or null.
+    polls: Cell<*const Shared>,
     /// The runtime this thread is a worker of, as an address to compare.
     worker_of: Cell<*const Shared>,
     /// The worker's own state, while it is not in the worker's hands.
@@ -30,7 +30,7 @@ loxley_sync::prim::thread::thread_local! {
         Current {
             shared: RefCell::new(None),
             timer_shard: Cell::new(0),
-            polls: Cell::new(false),
+            polls: Cell::new(ptr::null()),
             worker_of: Cell::new(ptr::null()),
             core: RefCell::new(None),
         }
@@ -43,7 +43,7 @@ pub(crate) struct Outer {
     shared: Option<Arc<Shared>>,
     timer_shard: usize,
     /// `None`: what was made current says nothing about it.
-    polls: Option<bool>,
+    polls: Option<*const Shared>,
 }
 
 impl Drop for Outer {
@@ -72,8 +72,9 @@ pub(crate) fn enter(shared: Arc<Shared>, timer_shard: usize) -> Outer {
 
 /// Makes `shared` the current runtime of this thread, which polls tasks from now on.
 pub(crate) fn enter_to_poll(shared: Arc<Shared>, timer_shard: usize) -> Outer {
+    let address = Arc::as_ptr(&shared);
     let mut outer = enter(shared, timer_shard);
-    outer.polls = Some(CURRENT.with(|current| current.polls.replace(true)));
+    outer.polls = Some(CURRENT.with(|current| current.polls.replace(address)));
     outer
 }
 
@@ -153,7 +154,14 @@ pub(crate) fn with_shared<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> Option<R> {
 /// Whether this thread polls tasks.
 pub(crate) fn polls() -> bool {
     CURRENT
-        .try_with(|current| current.polls.get())
+        .try_with(|current| !current.polls.get().is_null())
+        .unwrap_or(false)
+}
+
+/// Whether this thread polls tasks of `shared`.
+pub(crate) fn polls_for(shared: &Shared) -> bool {
+    CURRENT
+        .try_with(|current| ptr::eq(current.polls.get(), shared))
         .unwrap_or(false)
 }
 

@@ -41,6 +41,8 @@ mod runtime;
 mod scheduler;
 pub mod signal;
 mod spawn;
+#[cfg(feature = "stream")]
+mod stream;
 pub mod task;
 pub mod testing;
 mod threads;

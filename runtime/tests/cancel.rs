@@ -355,7 +355,7 @@ fn items_popped_by_cancelled_tasks_are_not_lost() {
 fn a_limit_lets_the_body_clean_up_and_is_an_error_only_if_it_gives_way() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -383,7 +383,7 @@ fn a_limit_lets_the_body_clean_up_and_is_an_error_only_if_it_gives_way() {
 fn a_catch_around_a_limit_hears_a_request_from_outside() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -401,7 +401,7 @@ fn a_catch_around_a_limit_hears_a_request_from_outside() {
 fn of_two_limits_the_outer_one_interrupts_the_inner_and_makes_the_error() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {

@@ -55,7 +55,7 @@ fn strict(case: impl Future<Output = ()>) {
 /// Runs `case` on the strict flavour, with a clock that jumps to the next deadline when nothing can run.
 #[track_caller]
 fn paused(case: impl Future<Output = ()>) {
-    let config = Config::new().current_thread().start_paused(true);
+    let config = Config::new().current_thread().paused(true);
     run(config.leak_check(true), case);
 }
 

@@ -138,7 +138,7 @@ where
 #[must_use = "nothing is bound before `start`"]
 pub struct ServerBuilder {
     places: Vec<Place>,
-    settings: Settings,
+    pub(in crate::streams) settings: Settings,
     backlog: i32,
     shares_port: bool,
     serves_at_once: bool,
@@ -162,6 +162,7 @@ impl ServerBuilder {
                 nodelay: true,
                 keep_alive: false,
                 connections_max: usize::MAX,
+                tls: None,
             },
             backlog: sys::BACKLOG,
             shares_port: false,
