@@ -13,7 +13,7 @@ static START: OnceLock<(SystemTime, Instant)> = OnceLock::new();
 pub(crate) fn paused() -> io::Result<Runtime> {
     Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
 }
 
