@@ -19,6 +19,7 @@ use super::join::TaskRef;
 use super::state::Request;
 use super::{raw, run};
 use loxley_sync::CancelledError;
+use loxley_sync::ambient::Asked;
 use loxley_sync::ambient::scope::{Host, Planted};
 use std::panic::Location;
 use std::sync::Arc;
@@ -120,22 +121,23 @@ impl TaskRef {
 pub(super) enum Delivered {
     /// The root took the request, or the runtime stops: the whole future is dropped.
     Root,
-    /// Poll the future; some of its scopes may be marked.
-    Inside { marked: bool },
+    /// Poll the future; its scopes are to know this.
+    Inside(Asked),
 }
 
-/// T13 and what it found. The caller holds *running*.
+/// T13 and what it found. The caller holds *running*. `has_outsiders`: the last poll has left scopes outside the tree that
+/// the next one can make enter.
 #[cold]
-pub(super) fn deliver(header: &Header) -> Delivered {
+pub(super) fn deliver(header: &Header, has_outsiders: bool) -> Delivered {
     if header.state.take_request() {
         let error = CancelledError::new(Some(SHUT_DOWN.into()), header.spawned_at);
         end(header.cold(), error);
         return Delivered::Root;
     }
     let Some(cold) = header.cold_if_any() else {
-        return Delivered::Inside { marked: false };
+        return Delivered::Inside(Asked::default());
     };
-    let delivery = cold.tree.deliver();
+    let delivery = cold.tree.deliver(has_outsiders);
     if let Some(error) = delivery.root {
         end(cold, error);
         return Delivered::Root;
@@ -143,13 +145,14 @@ pub(super) fn deliver(header: &Header) -> Delivered {
     for waker in delivery.wakers {
         run::wake_quietly(waker);
     }
-    if delivery.marked {
-        // The bit stays until every marked scope has acted.
+    if delivery.marked || delivery.enter {
+        // The bit stays until every marked scope has acted, and until everybody has heard of the request.
         header.state.keep_request();
     }
-    Delivered::Inside {
+    Delivered::Inside(Asked {
         marked: delivery.marked,
-    }
+        enter: delivery.enter,
+    })
 }
 
 /// The completion rule for a future that returned ready while the request bit was set: whether the value is given up.
@@ -191,6 +194,10 @@ impl Host for Header {
 
     fn is_requested(&self) -> bool {
         self.state.requested()
+    }
+
+    fn count(&self) -> usize {
+        self.cold_if_any().map_or(0, |cold| cold.tree.count())
     }
 
     fn note(&self) {

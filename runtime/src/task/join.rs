@@ -100,7 +100,7 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
 pub struct Task<T> {
     /// Dropped by hand: the handle's reference may go in the same step as its join bit.
     task: std::mem::ManuallyDrop<Counted>,
-    /// While a task waits for this one.
+    /// While a task waits for this one and the scope of that has entered.
     forwarding: Option<Box<Forwarding>>,
     _output: PhantomData<fn() -> T>,
 }
@@ -388,9 +388,12 @@ impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        std::task::ready!(ambient::poll_budget(cx));
         let this = self.get_mut();
-        if this.forwarding.is_none() {
+        if this.forwarding.is_none() && scope::may_wait_outside(cx) {
+            return this.poll_outside(cx);
+        }
+        std::task::ready!(ambient::poll_budget(cx));
+        if this.forwarding.is_none() && !scope::is_entering() {
             if this.is_finished() {
                 return Poll::Ready(this.take());
             }
@@ -406,8 +409,13 @@ impl<T> Task<T> {
     /// Waits in a scope that passes requests on. If the awaited task ends cancelled for it, so does the code that awaits.
     fn poll_forwarding(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
         let mut forwarding = self.forwarding.take().unwrap_or_else(|| {
+            let has_waited = self.header().state.load().has_join_waker();
             Box::new(Forwarding {
-                scope: Scope::new(Kind::Forward),
+                scope: if has_waited {
+                    Scope::waiting(Kind::Forward)
+                } else {
+                    Scope::new(Kind::Forward)
+                },
                 heard: None,
             })
         });
@@ -428,13 +436,25 @@ impl<T> Task<T> {
                 Poll::Ready(Verdict::Cancelled(error)) => {
                     if !self.as_ref().forward(&error) {
                         // It has ended; what it left is given up, as the request came first.
-                        forwarding.scope.raise(error);
+                        forwarding.scope.raise(error, cx);
                         return Poll::Pending;
                     }
                     forwarding.heard.get_or_insert(error);
                 }
             }
         }
+    }
+
+    /// Waits without a scope, which is made when a request comes.
+    #[inline]
+    fn poll_outside(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
+        if ambient::poll_budget(cx).is_ready() {
+            if let Poll::Ready(result) = self.poll_outcome(cx) {
+                return Poll::Ready(result);
+            }
+        }
+        scope::wait_outside();
+        Poll::Pending
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {

@@ -176,7 +176,7 @@ impl<F: Future> Future for Timeout<F> {
         let mut body = unsafe { Pin::new_unchecked(&mut this.body) };
         match body.as_mut().poll_caught(cx) {
             Poll::Ready(Verdict::Done(value)) => return Poll::Ready(Ok(value)),
-            Poll::Ready(Verdict::Cancelled(error)) => return give_up(body, this.reached, error),
+            Poll::Ready(Verdict::Cancelled(error)) => return give_up(body, this.reached, error, cx),
             Poll::Pending if this.reached.is_some() => return Poll::Pending,
             Poll::Pending => {}
         }
@@ -192,7 +192,7 @@ impl<F: Future> Future for Timeout<F> {
         }
         body.as_mut().give_up();
         let error = CancelledError::new(Some("the limit was reached".into()), this.at);
-        give_up(body, Some(reached), error)
+        give_up(body, Some(reached), error, cx)
     }
 }
 
@@ -202,6 +202,7 @@ pub(super) fn give_up<F, T>(
     body: Pin<&mut CatchCancelled<F>>,
     reached: Option<TimeoutError>,
     error: CancelledError,
+    cx: &Context<'_>,
 ) -> Poll<Result<T, TimeoutError>> {
     let scope = body.scope();
     match (reached, scope.settle()) {
@@ -210,7 +211,7 @@ pub(super) fn give_up<F, T>(
             Poll::Ready(Err(reached))
         }
         _ => {
-            scope.raise(error);
+            scope.raise(error, cx);
             Poll::Pending
         }
     }

@@ -202,7 +202,7 @@ async fn run<F: Future>(
         match body.as_mut().poll_caught(cx) {
             Poll::Ready(Verdict::Done(value)) => return Poll::Ready(Ok(value)),
             Poll::Ready(Verdict::Cancelled(error)) => {
-                return give_up(body.as_mut(), reached, error);
+                return give_up(body.as_mut(), reached, error, cx);
             }
             Poll::Pending if reached.is_some() => return Poll::Pending,
             Poll::Pending => {}
@@ -215,7 +215,7 @@ async fn run<F: Future>(
         }
         body.as_mut().give_up();
         let cancelled = CancelledError::new(Some(LIMIT_REACHED.into()), at);
-        give_up(body.as_mut(), reached, cancelled)
+        give_up(body.as_mut(), reached, cancelled, cx)
     })
     .await;
     drop(ending);
