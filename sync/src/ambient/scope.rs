@@ -70,7 +70,7 @@ pub(super) struct Frame {
     baseline: Option<usize>,
     place: Cell<Option<Place>>,
     /// The one around it.
-    outer: Option<NonNull<Frame>>,
+    outer: Option<NonNull<Self>>,
 }
 
 /// Where a scope stands in its tree.
@@ -247,10 +247,10 @@ impl Scope {
     /// The rest of an [`interrupt`](Self::interrupt) that found outsiders; with its error if the scope itself has to act.
     #[inline]
     fn interrupt_inside(&mut self) -> Option<CancelledError> {
-        if self.asks.is_none() {
-            return None;
+        if self.asks.is_some() {
+            return self.pass_on_what_it_asks();
         }
-        self.pass_on_what_it_asks()
+        None
     }
 
     #[cold]
