@@ -66,7 +66,7 @@ pub struct Process {
 
 impl Process {
     pub(crate) fn new(child: Arc<Child>, ours: Ours, limit: usize, kill_on_drop: bool) -> Self {
-        let reader = |pipe| StreamReader::from_reader(pipe, limit);
+        let reader = |pipe| StreamReader::from_pipe(pipe, limit);
         Self {
             stdin: ours.stdin.map(StreamWriter::from_writer),
             stdout: ours.stdout.map(reader),
@@ -161,6 +161,10 @@ impl Process {
     /// # Panics
     ///
     /// If stdin was closed with `write_eof` before, and there is input.
+    ///
+    /// # Fairness
+    ///
+    /// Each turn serves all three streams.
     ///
     /// # Cancel safety
     ///
@@ -321,6 +325,10 @@ impl Process {
     /// # Cancel safety
     ///
     /// Dropped during the grace, it has sent SIGTERM and sends nothing more.
+    ///
+    /// # Fairness
+    ///
+    /// As [`wait`](Self::wait); several may escalate at once, and each sends its own signals.
     ///
     /// # Examples
     ///

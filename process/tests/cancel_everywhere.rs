@@ -48,7 +48,7 @@ fn a_spawn_given_up_leaves_no_child() {
                 .of(create_subprocess_exec("sleep", [&seconds]))
                 .kill_on_drop(true);
             // It takes a fork, which is made on the pool: the future waits.
-            (command.umask(0o022).spawn(), ())
+            (command.by_std().umask(0o022).spawn(), ())
         };
         let mut points = 0;
         for _ in 0..20 {

@@ -7,6 +7,7 @@ use crate::rt::Rt;
 pub mod blocking;
 mod memory;
 pub mod network;
+pub mod process;
 mod schedule;
 mod spawn;
 mod steal;
@@ -14,7 +15,7 @@ pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; `blocking`, `network` and `sync` stand beside.
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `network`, `process` and `sync` stand beside.
 pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),
