@@ -80,7 +80,7 @@ async fn said(command: Command) -> String {
 
 #[test]
 fn what_the_system_cannot_start_is_an_error_that_says_what_to_change() {
-    run(|way| async move {
+    testing::run(Config::new().leak_check(true).limit(support::HANG), async {
         let folder = Folder::new();
         let plain = folder.file("plain", "#!/bin/sh\n", 0o644);
         let no_format = folder.file("no-format", "neither this nor that\n", 0o755);
@@ -103,7 +103,7 @@ fn what_the_system_cannot_start_is_an_error_that_says_what_to_change() {
             ),
         ];
         for (program, kind, words) in cases {
-            for command in all(|| way.of(create_subprocess_exec(program, NONE))) {
+            for command in all(|| create_subprocess_exec(program, NONE)) {
                 // Pipes that have been opened for it are closed again: the check for leaks counts them.
                 let (got, errno, text) = refused(command.stdout(Stdio::piped())).await;
                 assert_eq!(got, kind, "{text}");
@@ -172,7 +172,7 @@ fn mistakes_that_need_no_system_are_all_reported_alike() {
 
 #[test]
 fn a_program_is_looked_for_in_the_directories_of_the_childs_path_in_their_order() {
-    testing::run(Config::new().leak_check(true), async {
+    testing::run(Config::new().leak_check(true).limit(support::HANG), async {
         let folder = Folder::new();
         let dir = |name: &str| {
             let path = folder.0.join(name);

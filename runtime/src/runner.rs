@@ -69,6 +69,16 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+impl From<RunError> for io::Error {
+    fn from(error: RunError) -> Self {
+        let kind = match error {
+            RunError::Interrupted => io::ErrorKind::Interrupted,
+            RunError::Cancelled(_) | RunError::Closed => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl Runner {
     /// A runner with one worker per core.
     ///

@@ -3,8 +3,10 @@
 use loxley_runtime::{
     Runtime, TaskError, create_task, current_task, run, sleep, timeout, yield_now,
 };
+use loxley_sync::ambient::WaitKind;
 use loxley_sync::{
-    CancelledError, Event, Lock, Queue, catch_cancelled, checkpoint, uncancellable, with_cleanup,
+    CancelledError, Condition, Event, Lock, Queue, catch_cancelled, checkpoint, uncancellable,
+    with_cleanup,
 };
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -355,7 +357,7 @@ fn items_popped_by_cancelled_tasks_are_not_lost() {
 fn a_limit_lets_the_body_clean_up_and_is_an_error_only_if_it_gives_way() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -383,7 +385,7 @@ fn a_limit_lets_the_body_clean_up_and_is_an_error_only_if_it_gives_way() {
 fn a_catch_around_a_limit_hears_a_request_from_outside() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -401,7 +403,7 @@ fn a_catch_around_a_limit_hears_a_request_from_outside() {
 fn of_two_limits_the_outer_one_interrupts_the_inner_and_makes_the_error() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -428,5 +430,42 @@ fn a_cancelled_task_in_a_limit_ends_cancelled_and_its_timer_goes() {
         yield_now().await;
         task.cancel_with("outside");
         assert_eq!(cancelled(task.await).message(), Some("outside"));
+    });
+}
+
+#[test]
+fn a_request_while_a_condition_takes_its_lock_again_is_heard_under_the_lock() {
+    on_both(|| async {
+        let shared = Arc::new((Lock::new(0), Condition::new()));
+        let task = create_task({
+            let shared = shared.clone();
+            async move {
+                let (lock, changed) = &*shared;
+                let mut guard = changed.wait(lock.acquire().await).await;
+                *guard += 1;
+                drop(guard);
+                pending::<()>().await;
+            }
+        });
+        let rests = || async {
+            while task.as_ref().is_runnable() {
+                yield_now().await;
+            }
+        };
+        while task.as_ref().waiting_for().kind != WaitKind::Lock {
+            yield_now().await;
+        }
+        rests().await;
+        let (lock, changed) = &*shared;
+        let held = lock.acquire().await;
+        // It wakes the task, which then rests again, now for the lock.
+        changed.notify(1);
+        rests().await;
+        task.cancel();
+        rests().await;
+        assert!(!task.is_finished(), "the request is held back");
+        drop(held);
+        cancelled(task.await);
+        assert_eq!(*lock.acquire().await, 1, "it went on under the lock");
     });
 }

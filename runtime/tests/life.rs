@@ -445,13 +445,6 @@ fn a_number_of_workers_beyond_the_limits_is_an_error_that_names_the_knob() {
                 "{text}"
             );
         }
-        let error = Runtime::builder()
-            .worker_threads(2)
-            .start_paused(true)
-            .build();
-        let error = error.map(|_| ()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("start_paused"), "{error}");
         let error = Runtime::builder().max_blocking_threads(0).build();
         assert!(
             error

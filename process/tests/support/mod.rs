@@ -11,7 +11,7 @@ use loxley_runtime::testing::{self, Config};
 use loxley_runtime::yield_now;
 
 /// Children take longer than anything else here.
-const HANG: Duration = Duration::from_secs(60);
+pub(crate) const HANG: Duration = Duration::from_secs(60);
 
 /// How children are made and watched: by us or by std, by process descriptors or by SIGCHLD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
