@@ -5,8 +5,8 @@
 //!
 //! | example | why it is not here |
 //! |---|---|
-//! | 18, a timeout that is rescheduled | not yet: `timeout_scope` |
-//! | 34, the `https` form | not yet: TLS |
+//! | 18, a timeout that is rescheduled | not ported yet: `timeout_scope` |
+//! | 34, the `https` form | not ported yet: feature `tls` |
 //! | 62, a policy; 63, a selector | there is no policy, and the system's poller is the only one |
 //! | 65, a coroutine that was never awaited | the compiler says so: `tests/ui/forgotten_await.rs` |
 //! | 67, 68, who awaits whom | not yet: a task knows what it waits for (`TaskRef::waiting_for`), not for whom |

@@ -11,10 +11,7 @@ static START: OnceLock<(SystemTime, Instant)> = OnceLock::new();
 
 /// A runtime whose clock stands still, and jumps when nothing else can happen.
 pub(crate) fn paused() -> io::Result<Runtime> {
-    Runtime::builder()
-        .current_thread()
-        .start_paused(true)
-        .build()
+    Runtime::builder().current_thread().paused(true).build()
 }
 
 /// When the program began, by the clock of its runtime; called once inside it.

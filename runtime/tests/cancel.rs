@@ -8,9 +8,11 @@ use loxley_sync::{
     CancelledError, Condition, Event, Lock, Queue, catch_cancelled, checkpoint, uncancellable,
     with_cleanup,
 };
-use std::future::{Future, pending};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 const MS: std::time::Duration = std::time::Duration::from_millis(1);
 
@@ -168,6 +170,79 @@ fn clean_up_can_be_interrupted_by_a_further_request() {
         let said = task.await.unwrap();
         assert!(said.contains("one") && said.contains("two"), "{said}");
     });
+}
+
+#[test]
+fn what_waits_inside_a_scope_makes_no_step_once_the_task_was_asked() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let steps = Arc::new(AtomicUsize::new(0));
+        let ours = steps.clone();
+        let task = create_task(async move {
+            let walks = async {
+                loop {
+                    yield_now().await;
+                    ours.fetch_add(1, Ordering::SeqCst);
+                }
+            };
+            let caught: Result<(), _> = catch_cancelled(walks).await;
+            assert!(caught.is_err());
+            ours.load(Ordering::SeqCst)
+        });
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let before = steps.load(Ordering::SeqCst);
+        assert!(before > 0);
+        task.cancel();
+        assert_eq!(task.await.unwrap(), before);
+    });
+}
+
+#[test]
+fn a_member_of_a_set_with_a_waker_of_its_own_hears_a_request() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let inner = create_task(pending::<()>());
+        let seen = inner.as_ref();
+        let outer = create_task(async move {
+            let mut member = pin!(catch_cancelled(inner));
+            let flag = Arc::new(Flag::default());
+            let own = Waker::from(flag.clone());
+            let mut polled = false;
+            poll_fn(|cx| {
+                *flag.parent.lock().unwrap() = Some(cx.waker().clone());
+                // As a set does: only a member whose own waker was called is polled.
+                if polled && !flag.is_up.swap(false, Ordering::SeqCst) {
+                    return Poll::Pending;
+                }
+                polled = true;
+                member.as_mut().poll(&mut Context::from_waker(&own))
+            })
+            .await
+        });
+        yield_now().await;
+        assert!(outer.cancel());
+        assert!(outer.await.unwrap().is_err());
+        assert!(seen.is_cancelled());
+    });
+}
+
+/// The waker of one member of a set.
+#[derive(Default)]
+struct Flag {
+    is_up: AtomicBool,
+    parent: Mutex<Option<Waker>>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.is_up.store(true, Ordering::SeqCst);
+        let parent = self.parent.lock().unwrap().clone();
+        if let Some(parent) = parent {
+            parent.wake();
+        }
+    }
 }
 
 #[test]

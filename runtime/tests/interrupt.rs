@@ -29,6 +29,7 @@ impl Drop for Says {
 
 /// Not a test of its own: what the children do.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one arm for each program")]
 fn child() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
@@ -104,7 +105,7 @@ fn child() {
                 if std::env::var(FOR_EVER).is_ok() {
                     pending::<()>().await;
                 }
-                error.reraise().await
+                error.reraise().await;
             }),
         "is cancelled by others as well" => {
             let mut runner = Runner::new().expect("a runner");

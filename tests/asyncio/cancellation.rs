@@ -35,7 +35,7 @@
 //! | `is_cancelled` is true only after the end | `a_task_counts_as_cancelled_only_after_its_clean_up` |
 //! | a value made while another thread asks is kept | `a_request_from_another_thread_during_the_last_poll_loses_to_the_value` |
 //! | a cancelled condition wait does not keep its lock (asyncio takes it once more; here the guard goes with the wait) | `a_cancelled_condition_wait_leaves_the_lock_free` |
-//! | … and hands on a notification it had | `a_cancelled_condition_wait_hands_its_notification_on` |
+//! | … but on its way back to the lock it keeps what it was given | `a_condition_wait_on_its_way_back_is_not_interrupted_before_it_has_the_lock` |
 //! | items popped by cancelled tasks are given back | `[cancel] items_popped_by_cancelled_tasks_are_not_lost` |
 
 use std::future::pending;
@@ -417,7 +417,7 @@ fn a_cancelled_condition_wait_leaves_the_lock_free() {
 }
 
 #[test]
-fn a_cancelled_condition_wait_hands_its_notification_on() {
+fn a_condition_wait_on_its_way_back_is_not_interrupted_before_it_has_the_lock() {
     strict(async {
         let shared = Arc::new((Lock::new(()), Condition::new()));
         let waiter = |shared: Arc<(Lock<()>, Condition)>| {
@@ -428,13 +428,19 @@ fn a_cancelled_condition_wait_hands_its_notification_on() {
         };
         let (first, second) = (waiter(shared.clone()), waiter(shared.clone()));
         turns(2).await;
-        // Notified, and on its way back to a lock that is held: it has eaten a notification.
+        // Notified, and on its way back to a lock that is held: the request waits until it has it.
         let guard = shared.0.try_acquire().expect("both have let go of it");
         shared.1.notify(1);
         turns(2).await;
         first.cancel();
-        cancelled(first.await);
+        turns(2).await;
+        assert!(!first.is_finished());
         drop(guard);
+        // It waited for nothing more, so it was not interrupted, and the notification was its own.
+        first.await.unwrap();
+        turns(2).await;
+        assert!(!second.is_finished());
+        shared.1.notify(1);
         second.await.unwrap();
         assert!(!shared.0.is_locked());
     });

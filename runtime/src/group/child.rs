@@ -50,7 +50,7 @@ impl<U: Send, E: Send> ChildOutput<E> for Result<U, E> {
     }
 }
 
-/// A child of a [`TaskGroup`]: a [`Task`] that may be dropped without a word, since its group waits for it.
+/// A child of a [`TaskGroup`](crate::TaskGroup): a [`Task`] that may be dropped without a word, since its group waits for it.
 ///
 /// Awaited after it failed, or was cancelled with its group, it gives [`TaskError::Cancelled`]: its group has the error. The
 /// body and the siblings hear that the group shuts down before they get to see that, so that no error comes of an error.

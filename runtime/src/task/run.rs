@@ -129,8 +129,8 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
         }));
         match result {
             Ok(Poll::Pending) => {}
-            // SAFETY: *running* is ours, in the ambient of the poll.
             Ok(Poll::Ready(output)) => {
+                // SAFETY: *running* is ours, in the ambient of the poll.
                 return unsafe { end_ready::<F, S>(header, output, entered) };
             }
             // SAFETY: as above.
