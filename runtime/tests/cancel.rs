@@ -182,17 +182,17 @@ fn what_waits_inside_a_scope_makes_no_step_once_the_task_was_asked() {
             let walks = async {
                 loop {
                     yield_now().await;
-                    ours.fetch_add(1, Ordering::SeqCst);
+                    ours.fetch_add(1, Ordering::Relaxed);
                 }
             };
             let caught: Result<(), _> = catch_cancelled(walks).await;
             assert!(caught.is_err());
-            ours.load(Ordering::SeqCst)
+            ours.load(Ordering::Relaxed)
         });
         for _ in 0..3 {
             yield_now().await;
         }
-        let before = steps.load(Ordering::SeqCst);
+        let before = steps.load(Ordering::Relaxed);
         assert!(before > 0);
         task.cancel();
         assert_eq!(task.await.unwrap(), before);
@@ -213,7 +213,7 @@ fn a_member_of_a_set_with_a_waker_of_its_own_hears_a_request() {
             poll_fn(|cx| {
                 *flag.parent.lock().unwrap() = Some(cx.waker().clone());
                 // As a set does: only a member whose own waker was called is polled.
-                if polled && !flag.is_up.swap(false, Ordering::SeqCst) {
+                if polled && !flag.is_up.swap(false, Ordering::Relaxed) {
                     return Poll::Pending;
                 }
                 polled = true;
@@ -237,7 +237,7 @@ struct Flag {
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
-        self.is_up.store(true, Ordering::SeqCst);
+        self.is_up.store(true, Ordering::Relaxed);
         let parent = self.parent.lock().unwrap().clone();
         if let Some(parent) = parent {
             parent.wake();
