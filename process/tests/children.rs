@@ -266,7 +266,9 @@ fn a_child_that_ignores_sigterm_is_killed_after_the_grace_and_a_polite_one_is_no
             -9
         );
 
-        let mut child = shell(way, "trap 'exit 6' TERM; echo ready; read x").await;
+        // Not `read`: a shell that is asked just before it blocks in that call never looks whether it was.
+        let polite = "trap 'exit 6' TERM; echo ready; while :; do sleep 0.01; done";
+        let mut child = shell(way, polite).await;
         assert_eq!(line(&mut child).await, "ready");
         let grace = Duration::from_secs(600);
         assert_eq!(child.terminate_then_kill(grace).await.expect("ended"), 6);

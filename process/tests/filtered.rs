@@ -93,19 +93,19 @@ fn whatever_the_kernel_or_a_filter_lacks_children_live_and_end_the_same() {
     without(&[], || live_a_full_life(Told::ByDescriptor));
     without(&[NO_CLONE3], || live_a_full_life(Told::ByDescriptor));
     without(&[NO_CLONE3, (libc::SYS_pidfd_open, libc::ENOSYS)], || {
-        live_a_full_life(Told::BySigchld)
+        live_a_full_life(Told::BySigchld);
     });
     without(&[NO_CLONE3, (libc::SYS_pidfd_open, libc::EPERM)], || {
-        live_a_full_life(Told::BySigchld)
+        live_a_full_life(Told::BySigchld);
     });
     without(&[NO_CLONE3, (libc::SYS_pidfd_open, libc::EACCES)], || {
-        live_a_full_life(Told::BySigchld)
+        live_a_full_life(Told::BySigchld);
     });
     without(&[(libc::SYS_pidfd_send_signal, libc::ENOSYS)], || {
-        live_a_full_life(Told::ByDescriptor)
+        live_a_full_life(Told::ByDescriptor);
     });
     without(&[(libc::SYS_pidfd_send_signal, libc::EPERM)], || {
-        live_a_full_life(Told::ByDescriptor)
+        live_a_full_life(Told::ByDescriptor);
     });
 }
 

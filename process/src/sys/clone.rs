@@ -242,6 +242,8 @@ fn become_program(shared: &Shared<'_>) -> i32 {
 fn exec(program: &CStr, shared: &Shared<'_>) -> i32 {
     // SAFETY: all three are texts, or lists of such, that end in a null; the parent keeps them alive.
     unsafe { libc::execve(program.as_ptr(), shared.args.as_ptr(), shared.env.as_ptr()) };
-    // SAFETY: the address of this thread's errno, which the child shares with the parent that sleeps meanwhile.
-    unsafe { *libc::__errno_location() }
+    // SAFETY: takes nothing, and gives the address of this thread's errno.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: it is good as long as the thread; the child shares it with the parent, which sleeps meanwhile.
+    unsafe { *errno }
 }
