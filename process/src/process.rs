@@ -253,8 +253,8 @@ impl Process {
     ///
     /// # loxley_runtime::run(async {
     /// let child = create_subprocess_exec("sleep", ["60"]).spawn().await?;
-    /// child.send_signal(signal::SIGINT)?;
-    /// assert_eq!(child.wait().await?, -signal::SIGINT);
+    /// child.send_signal(signal::SIGTERM)?;
+    /// assert_eq!(child.wait().await?, -signal::SIGTERM);
     /// assert!(matches!(child.terminate(), Err(SendSignalError::Finished { .. })));
     /// # std::io::Result::Ok(())
     /// # }).unwrap();

@@ -74,8 +74,8 @@ fn live_a_full_life(told: Told) {
                 told == Told::BySigchld,
                 "the other way was meant"
             );
-            sleeper.send_signal(signal::SIGINT).expect("it runs");
-            assert_eq!(sleeper.wait().await.expect("its status"), -2);
+            sleeper.send_signal(signal::SIGTERM).expect("it runs");
+            assert_eq!(sleeper.wait().await.expect("its status"), -15);
             assert!(matches!(
                 sleeper.kill(),
                 Err(SendSignalError::Finished { .. })

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Seek};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loxley_process::{Command, SpawnError, Stdio, create_subprocess_exec, create_subprocess_shell};
 use loxley_runtime::testing::{self, Config};
-use support::{run, stat};
+use support::{children, run, stat};
 
 const NONE: [&str; 0] = [];
 
@@ -128,6 +129,11 @@ fn what_the_system_cannot_start_is_an_error_that_says_what_to_change() {
         let long = "x".repeat(4 << 20);
         let (_, errno, text) = refused(create_subprocess_exec("true", [long])).await;
         assert!(errno == Some(7) && text.contains("too long"), "{text}");
+        assert_eq!(
+            children(),
+            BTreeSet::new(),
+            "whoever became no program is reaped"
+        );
     });
 }
 
