@@ -63,6 +63,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "runtime/src/driver/disposition.rs",
             "io/src/sys/",
             "process/src/sys.rs",
+            "process/src/sys/",
         ],
     ),
     (
@@ -75,6 +76,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "io/src/sys/",
             "io/src/net/",
             "process/src/sys.rs",
+            "process/src/sys/",
         ],
     ),
     (&["futures_io::"], &["io/src/traits/"]),
@@ -137,6 +139,7 @@ const UNSAFE: &[&str] = &[
     "io/src/traits/uninit.rs",
     "io/tests/support/lossy.rs",
     "process/src/sys.rs",
+    "process/src/sys/clone.rs",
     "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",
     "runtime/src/task/cancel.rs",
