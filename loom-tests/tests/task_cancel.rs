@@ -168,3 +168,39 @@ fn request_while_a_held_body_ends_is_heard_after_it() {
         assert_eq!(drops.count(), 1);
     });
 }
+
+// edges: S1, S2, S3, T8, T10, T13
+#[test]
+fn second_request_while_the_first_is_delivered_is_heard_with_it_or_after_it() {
+    model(|| {
+        let board = Board::new();
+        let slot = StdArc::new(StdMutex::new(None));
+        let shows = slot.clone();
+        let (task, handle) = board.task(async move {
+            let mut heard: Vec<String> = Vec::new();
+            while heard.last().is_none_or(|last| last != "second") {
+                let waits = poll_fn(|cx| {
+                    *shows.lock().expect("no panic") = Some(cx.waker().clone());
+                    Poll::<()>::Pending
+                });
+                let error = catch_cancelled(waits).await.expect_err("it waits for ever");
+                heard.extend(error.message().map(str::to_owned));
+            }
+            heard.len()
+        });
+        assert!(!board.run(task), "it waits");
+        // Woken first, so that a request before the delivery takes the place of the one before it.
+        let waker: Waker = slot.lock().expect("no panic").take().expect("polled");
+        waker.wake();
+        assert!(handle.as_ref().cancel_with("first"));
+        let asked = handle.as_ref();
+        let asks = thread::spawn(move || asked.cancel_with("second"));
+        assert!(board.turn(), "it was woken");
+        assert!(asks.join().expect("no panic"));
+        while board.turn() {}
+        assert!(handle.is_finished(), "the second request was lost");
+        let heard = loxley_loom_tests::support::block_on(handle).expect("its scope takes it");
+        assert!(heard <= 2);
+        drop(slot.lock().expect("no panic").take());
+    });
+}
