@@ -49,8 +49,8 @@ pub use loxley_io::net::{
 };
 #[cfg(feature = "net")]
 pub use loxley_io::{
-    PipeReader, PipeWriter, Registered, SendfileError, copy, copy_bidirectional, pipe, sendfile,
-    splice,
+    PipeReader, PipeWriter, Registered, SendfileError, Stderr, Stdin, Stdout, ToSocketAddrs, copy,
+    copy_bidirectional, lookup_host, pipe, sendfile, splice, stderr, stdin, stdout,
 };
 
 /// Child processes.
@@ -67,3 +67,9 @@ pub use loxley_io::streams::{
     OpenConnection, Server, ServerBuilder, StreamReader, StreamWriter, open_connection,
     open_unix_connection, start_server, start_unix_server,
 };
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use loxley_io::tls;
+
+#[cfg(all(any(doc, doctest), feature = "process", feature = "macros"))]
+pub mod guide;

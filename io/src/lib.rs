@@ -13,7 +13,8 @@
 //! | `readable`, `writable` | nothing is lost |
 //!
 //! Sockets implement the traits of `futures-io`; with feature `tokio-io` those of tokio (without its runtime), with
-//! feature `hyper` those of hyper. [`Registered`] makes any other pollable descriptor awaitable.
+//! feature `hyper` those of hyper. Feature `tls` puts TLS on streams and servers. [`Registered`] makes any other pollable
+//! descriptor awaitable.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod async_fd;
@@ -29,6 +30,7 @@ mod methods;
 pub mod net;
 mod pipe;
 mod resolve;
+mod stdio;
 pub mod streams;
 mod sys;
 mod traits;
@@ -39,6 +41,10 @@ pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
 pub use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use resolve::{ToSocketAddrs, lookup_host};
+pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use streams::tls;
 pub use streams::{
     Server, StreamReader, StreamWriter, open_connection, open_unix_connection, start_server,
     start_unix_server,

@@ -40,7 +40,7 @@ pub struct Builder {
     keep_alive: Duration,
     slow_poll: Option<Duration>,
     seed: Option<u64>,
-    config: Config,
+    pub(crate) config: Config,
 }
 
 enum Workers {
@@ -75,6 +75,7 @@ impl Builder {
                 slow_poll: SLOW_POLL,
                 debug: false,
                 paused: false,
+                tokio_context: false,
                 shutdown_signals: Vec::new(),
                 reporter: Reporter::default(),
                 on_thread_start: None,
@@ -221,7 +222,8 @@ impl Builder {
         self
     }
 
-    /// Debug mode: polls over a tenth of a second are reported. Default off.
+    /// Debug mode: polls over a tenth of a second are reported, and a lock, permit or item that was granted to a future its
+    /// task does not poll any more (*futurelock*), with both places. Default off.
     pub fn debug(mut self, debug: bool) -> Self {
         self.config.debug = debug;
         self

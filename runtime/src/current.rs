@@ -6,6 +6,7 @@
 use crate::driver::DriverHandle;
 use crate::driver::timers::Timers;
 use crate::scheduler::{Core, Shared};
+use loxley_sync::ambient::grants::watch_grants;
 use loxley_sync::prim::Arc as ModelArc;
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -44,11 +45,16 @@ pub(crate) struct Outer {
     timer_shard: usize,
     /// `None`: what was made current says nothing about it.
     polls: Option<*const Shared>,
+    /// `None`: the same.
+    watches: Option<bool>,
 }
 
 impl Drop for Outer {
     fn drop(&mut self) {
         let shared = self.shared.take();
+        if let Some(watches) = self.watches {
+            watch_grants(watches);
+        }
         // A thread that is going away has no current runtime any more.
         let inner = CURRENT.try_with(|current| {
             current.timer_shard.set(self.timer_shard);
@@ -67,13 +73,15 @@ pub(crate) fn enter(shared: Arc<Shared>, timer_shard: usize) -> Outer {
         shared: current.shared.replace(Some(shared)),
         timer_shard: current.timer_shard.replace(timer_shard),
         polls: None,
+        watches: None,
     })
 }
 
 /// Makes `shared` the current runtime of this thread, which polls tasks from now on.
 pub(crate) fn enter_to_poll(shared: Arc<Shared>, timer_shard: usize) -> Outer {
-    let address = Arc::as_ptr(&shared);
+    let (address, debug) = (Arc::as_ptr(&shared), shared.config.debug);
     let mut outer = enter(shared, timer_shard);
+    outer.watches = Some(watch_grants(debug));
     outer.polls = Some(CURRENT.with(|current| current.polls.replace(address)));
     outer
 }

@@ -25,6 +25,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod blocking;
+mod bridge;
 mod builder;
 mod callbacks;
 mod clock;

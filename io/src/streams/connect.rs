@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::race::race;
+use super::tls::TlsClient;
 use super::{DEFAULT_LIMIT, StreamReader, StreamWriter, from_socket, reader, socket::Socket};
 use crate::net::{TcpStream, UnixStream};
 use crate::resolve::{Target, ToSocketAddrs, resolve};
@@ -100,6 +101,7 @@ pub struct OpenConnection {
     delay: Option<Duration>,
     interleave: usize,
     nodelay: bool,
+    pub(super) tls: Option<TlsClient>,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,23 @@ enum Goal {
     Tcp(io::Result<Target>),
     Unix(PathBuf),
     Given(TcpStream),
+}
+
+impl Goal {
+    /// Whom a certificate must be valid for, as far as the goal says.
+    fn host(&self) -> Option<String> {
+        let Self::Tcp(Ok(target)) = self else {
+            return None;
+        };
+        match target {
+            Target::Name(name, _) => Some(name.clone()),
+            Target::Addrs(addrs) => {
+                let first = addrs.first()?.ip();
+                let is_one = addrs.iter().all(|addr| addr.ip() == first);
+                is_one.then(|| first.to_string())
+            }
+        }
+    }
 }
 
 impl OpenConnection {
@@ -118,6 +137,7 @@ impl OpenConnection {
             delay: Some(HAPPY_EYEBALLS_DELAY),
             interleave: 1,
             nodelay: true,
+            tls: None,
         }
     }
 
@@ -180,12 +200,23 @@ impl OpenConnection {
     ///
     /// # Errors
     ///
-    /// As [`open_connection`] and [`open_unix_connection`]; if a local address is given where none can be.
+    /// As [`open_connection`] and [`open_unix_connection`]; if a local address is given where none can be. With TLS, if the
+    /// handshake fails or takes too long.
     ///
     /// # Cancel safety
     ///
     /// Connections that are not finished are given up.
-    pub async fn connect(self) -> io::Result<(StreamReader, StreamWriter)> {
+    pub async fn connect(mut self) -> io::Result<(StreamReader, StreamWriter)> {
+        let host = self.goal.host();
+        let tls = self.tls.take();
+        let (mut reader, writer) = self.connect_bare().await?;
+        if let Some(tls) = tls {
+            tls.secure(writer.link(), &mut reader, host).await?;
+        }
+        Ok((reader, writer))
+    }
+
+    async fn connect_bare(self) -> io::Result<(StreamReader, StreamWriter)> {
         let Self { limit, nodelay, .. } = self;
         let stream = match self.goal {
             Goal::Unix(_) | Goal::Given(_) if self.local.is_some() => {

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use loxley_runtime::Handle;
+use loxley_runtime::{Handle, timeout};
 use loxley_sync::ambient::poll_budget;
 
 use super::buffer::Buffer;
@@ -72,6 +72,24 @@ async fn flush_socket(mut duty: Duty) {
             return;
         }
     }
+}
+
+/// Starts the task that takes leave of a peer behind TLS: it waits until everything is sent and the end of the session is
+/// answered, for as long as that may take.
+#[track_caller]
+pub(super) fn part(link: &Arc<Link>) {
+    let Some(home) = home(link) else { return };
+    let link = link.clone();
+    drop(home.create_task(async move {
+        let Some(limit) = link.with_session(|session| session.shutdown_timeout()) else {
+            return;
+        };
+        let mut unread = Buffer::new();
+        let parted = poll_fn(|cx| link.poll_parted(cx, &mut unread));
+        if timeout(limit, parted).await.is_err() {
+            link.unanswered();
+        }
+    }));
 }
 
 /// The right to send; whoever drops it before everything is sent breaks the link, so that nobody waits for ever.

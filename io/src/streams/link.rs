@@ -39,7 +39,10 @@ use super::flush;
 use super::marks::WaterMarks;
 use super::server::Guest;
 use super::socket::Socket;
+use super::tls::Session;
 use crate::traits::AsyncWrite;
+
+mod cover;
 
 /// The writing half of a connection that is no socket of ours.
 pub(super) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
@@ -59,9 +62,9 @@ pub(super) struct Link {
     changed: Notify,
     /// The same for the one who polls a writer through a trait.
     poller: WaitCell,
-    /// The task that flushes a sink, to be told of an abort.
+    /// The task that flushes a sink or takes leave, to be told of an abort.
     pub(super) flusher: WaitCell,
-    /// A reader that is no socket of ours, to be told of `close`.
+    /// A reader behind TLS, or that is no socket of ours, to be told of `close`.
     pub(super) reader: WaitCell,
     is_reading_closed: AtomicBool,
     writers: AtomicUsize,
@@ -90,6 +93,10 @@ struct Outgoing {
     fault: Option<Lasting>,
     is_flushing: bool,
     is_end_sent: bool,
+    /// TLS, which the queue is behind: what is in it is sealed.
+    session: Option<Session>,
+    /// There is a task that sees to it that the end of the session is answered, or not waited for too long.
+    is_parting: bool,
     sink: Option<Sink>,
     /// The place among the connections of a server, until both ways are closed.
     guest: Option<Guest>,
@@ -103,6 +110,8 @@ struct Later {
     /// Let go: closing and freeing it is work, or runs code of others.
     gone: (Option<Sink>, Buffer),
     guest: Option<Guest>,
+    /// The task that takes leave is to be started.
+    parts: bool,
 }
 
 /// Who has to be set to work.
@@ -211,6 +220,8 @@ impl Link {
                 fault: None,
                 is_flushing: false,
                 is_end_sent: false,
+                session: None,
+                is_parting: false,
                 sink,
                 guest: None,
             }),
@@ -257,7 +268,10 @@ impl Link {
             Stage::Closing | Stage::Closed => return true,
         }
         let mut rest = data;
-        if out.is_flushing {
+        if out.session.is_some() {
+            self.write_sealed(&mut out, data, &mut later);
+            rest = &[];
+        } else if out.is_flushing {
             // Others' bytes come first.
         } else if let Some(socket) = &self.socket {
             rest = send(socket, &mut out, data, &mut later);
@@ -314,12 +328,19 @@ impl Link {
             return;
         }
         if let Some(socket) = &self.socket {
-            if out.stage == Stage::Closing && self.is_reading_closed() {
+            if self.is_saying_end(out, later) {
+                return;
+            }
+            let waits = out.waits_for_answer();
+            if out.stage == Stage::Closing && self.is_reading_closed() && !waits {
                 socket.end(Shutdown::Both);
             } else if !out.is_end_sent {
                 socket.end(Shutdown::Write);
             }
             out.is_end_sent = true;
+            if waits && self.is_reading_closed() {
+                return;
+            }
         } else if let Some(sink) = out.sink.take() {
             // Closing it may wait.
             out.is_flushing = true;
@@ -347,14 +368,14 @@ impl Link {
         if self.is_reading_closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        let is_over = self.advance(Stage::Closing);
-        if let (Some(socket), false) = (&self.socket, is_over) {
+        let is_seen_to = self.advance(Stage::Closing);
+        if let (Some(socket), false) = (&self.socket, is_seen_to) {
             // Wakes a reader that waits in the driver.
             socket.end(Shutdown::Read);
         }
     }
 
-    /// Says whether that has ended the connection by now.
+    /// Says whether the end of reading is seen to, now or by the task that takes leave.
     #[track_caller]
     fn advance(self: &Arc<Self>, stage: Stage) -> bool {
         let mut later = Later::default();
@@ -366,6 +387,7 @@ impl Link {
         };
         if is_news {
             out.stage = stage;
+            out.is_parting = stage == Stage::Closing && out.session.is_some();
         }
         let ends_now = is_news && !out.is_flushing;
         if ends_now {
@@ -373,10 +395,13 @@ impl Link {
         } else if out.stage == Stage::Closed && self.is_reading_closed() {
             later.guest = out.guest.take();
         }
+        out.is_parting &= out.stage == Stage::Closing;
+        later.parts = is_news && out.is_parting;
         later.is_changed = true;
+        let is_reading_left = ends_now || out.is_parting;
         drop(out);
         self.settle(later);
-        ends_now
+        is_reading_left
     }
 
     /// Closes the connection, both ways, and gives up what is queued.
@@ -411,6 +436,7 @@ impl Link {
             flush,
             gone,
             guest,
+            parts,
         } = later;
         drop(gone);
         drop(guest);
@@ -424,6 +450,9 @@ impl Link {
             Flush::Nothing => {}
             Flush::Socket => flush::start(self),
             Flush::Sink(sink) => flush::carry(self, sink, &[]),
+        }
+        if parts {
+            flush::part(self);
         }
     }
 }
@@ -567,16 +596,16 @@ impl Link {
     async fn wait<T>(
         &self,
         at: &'static Location<'static>,
-        look: impl Fn(&Outgoing) -> Option<T>,
+        look: impl Fn(&mut Outgoing) -> Option<T>,
     ) -> T {
-        let first = poll_fn(|cx| poll_budgeted(cx, |_| Poll::Ready(look(&self.out.lock()))));
+        let first = poll_fn(|cx| poll_budgeted(cx, |_| Poll::Ready(look(&mut self.out.lock()))));
         if let Some(done) = first.await {
             return done;
         }
         loop {
             // Asked for before the look: a change after it is not missed.
             let mut changed = pin!(self.changed.notified());
-            if let Some(done) = look(&self.out.lock()) {
+            if let Some(done) = look(&mut self.out.lock()) {
                 return done;
             }
             poll_fn(|cx| {

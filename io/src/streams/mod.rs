@@ -15,6 +15,7 @@
 //! | `socket.rs` | the kinds of socket a link goes over without a box |
 //! | `connect.rs`, `race.rs` | [`open_connection`], and several addresses at once |
 //! | `server/` | [`start_server`], [`Server`] |
+//! | `tls/` | TLS on any of that, behind feature `tls` |
 //! | `buffer.rs`, `separators.rs`, `errors.rs` | bytes, what ends a record, what a read can end with |
 //!
 //! Everything that is not a socket of ours goes through futures-io's traits, in a box:
@@ -31,6 +32,12 @@ mod reader;
 mod separators;
 mod server;
 mod socket;
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "untls.rs"]
+mod tls;
 mod writer;
 
 pub use connect::{ConnectError, OpenConnection, open_connection, open_unix_connection};

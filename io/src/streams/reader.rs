@@ -74,6 +74,8 @@ pub struct StreamReader {
     chunk: usize,
     is_ended: bool,
     fault: Option<Lasting>,
+    /// What has come and is not opened, on a connection with TLS.
+    sealed: Option<Buffer>,
 }
 
 enum Source {
@@ -127,6 +129,7 @@ impl StreamReader {
             chunk: CHUNK_MIN,
             is_ended: false,
             fault: None,
+            sealed: None,
         }
     }
 
@@ -145,6 +148,29 @@ impl StreamReader {
     pub fn set_limit(&mut self, limit: usize) {
         check_limit(limit);
         self.limit = limit;
+    }
+
+    /// TLS is on the connection from now on.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
+    pub(super) fn seals(&mut self) {
+        self.sealed = Some(Buffer::new());
+    }
+
+    /// Every later read fails for this reason.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
+    pub(super) fn breaks(&mut self, fault: Lasting) {
+        self.fault.get_or_insert(fault);
+    }
+
+    /// How many bytes have come that nobody has read.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
+    pub(super) fn link(&self) -> Option<&Arc<Link>> {
+        self.source.link()
     }
 
     /// Whether the end was read, and everything before it. The end is noticed by reading.
@@ -395,9 +421,13 @@ impl StreamReader {
             return Poll::Ready(Ok(false));
         }
         let filled = match &mut self.source {
-            Source::Socket(link) => match link.socket() {
-                Some(socket) => socket.poll_fill(cx, &mut self.buffer, room),
-                None => Poll::Ready(Ok(0)),
+            Source::Socket(link) => match (link.socket(), &mut self.sealed) {
+                (Some(_), Some(sealed)) => {
+                    let opened = link.poll_open(cx, sealed, &mut self.buffer, room, self.chunk);
+                    or_closed(cx, opened, Some(link))
+                }
+                (Some(socket), None) => socket.poll_fill(cx, &mut self.buffer, room),
+                (None, _) => Poll::Ready(Ok(0)),
             },
             Source::Boxed(source, link) => {
                 // No more than is likely to be filled, because it has to be zeroed.
@@ -414,6 +444,9 @@ impl StreamReader {
         let Poll::Ready(filled) = filled else {
             // A reader that waits holds no memory.
             self.buffer.release();
+            if let Some(sealed) = &mut self.sealed {
+                sealed.release();
+            }
             return Poll::Pending;
         };
         let n = self.came(filled)?;
@@ -482,7 +515,8 @@ impl StreamReader {
             return Poll::Ready(Ok(0));
         }
         if buf.len() >= READ_AHEAD_BELOW && self.buffer.is_empty() {
-            if let Some(socket) = self.source.open_socket().filter(|_| !self.is_ended) {
+            let is_direct = !self.is_ended && self.sealed.is_none();
+            if let Some(socket) = self.source.open_socket().filter(|_| is_direct) {
                 let read = ready!(socket.poll_read(cx, buf));
                 return Poll::Ready(self.came(read));
             }
@@ -561,7 +595,7 @@ impl Drop for Tail<'_> {
     }
 }
 
-/// A source of somebody else's knows nothing of `close`: then the end comes from the link.
+/// A source of somebody else's knows nothing of `close`, and TLS waits for the peer's: then the end comes from the link.
 fn or_closed(
     cx: &mut Context<'_>,
     filled: Poll<io::Result<usize>>,

@@ -1,8 +1,8 @@
 //! The sockets of ours that a link goes over without a box, and what a link asks of them.
 //!
-//! Called by `link.rs`, `flush.rs` and `reader.rs`. Never waits but in `writable` and `poll_*`.
+//! Called by `link.rs`, `flush.rs`, `reader.rs` and `tls/`. Never waits but in `readable`, `writable` and `poll_*`.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
@@ -53,6 +53,21 @@ impl Socket {
 
     pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         each!(self, stream => stream.try_write(buf))
+    }
+
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
+    pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        each!(self, stream => stream.try_read(buf))
+    }
+
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
+    pub(super) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        each!(self, stream => stream.try_write_vectored(bufs))
+    }
+
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        each!(self, stream => stream.readable().await)
     }
 
     pub(super) async fn writable(&self) -> io::Result<()> {

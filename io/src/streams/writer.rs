@@ -83,6 +83,10 @@ impl StreamWriter {
         Self { link }
     }
 
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     /// Sends `bytes`: at once, as far as the system takes them, and the rest in the background. Writes of all clones follow
     /// each other whole.
     ///

@@ -16,6 +16,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 /// What the future of a child may give: `()`, or a `Result` with the error of its group.
+#[diagnostic::on_unimplemented(
+    message = "a child of this group cannot give `{Self}`",
+    label = "this future gives `{Self}`",
+    note = "a child gives `()`, or a `Result` with the error of its group: end it with `Ok(value)`, or turn its error into `{E}`"
+)]
 pub trait ChildOutput<E>: Send {
     /// What the child's handle gives.
     type Value;
@@ -45,7 +50,7 @@ impl<U: Send, E: Send> ChildOutput<E> for Result<U, E> {
     }
 }
 
-/// A child of a [`TaskGroup`]: a [`Task`] that may be dropped without a word, since its group waits for it.
+/// A child of a [`TaskGroup`](crate::TaskGroup): a [`Task`] that may be dropped without a word, since its group waits for it.
 ///
 /// Awaited after it failed, or was cancelled with its group, it gives [`TaskError::Cancelled`]: its group has the error. The
 /// body and the siblings hear that the group shuts down before they get to see that, so that no error comes of an error.

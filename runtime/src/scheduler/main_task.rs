@@ -30,6 +30,7 @@ pub(crate) fn block_on<F: Future>(
     let shard = MainShard::take(shared);
     let presence = Presence::new(shared);
     let _outer = current::enter_to_poll(shared.clone(), shard.index());
+    let _tokio = shared.bridge.enter();
     let _slack = PreciseSleep::new();
     let host = Beside {
         shared: shared.clone(),

@@ -11,6 +11,7 @@ use super::park::Park;
 use super::quiet::Quiet;
 use super::shutdown::Shutdown;
 use crate::blocking::Pool;
+use crate::bridge::Bridge;
 use crate::clock::Clock;
 use crate::driver::timers::Timers;
 use crate::driver::{Driver, DriverHandle};
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) slow_poll: Duration,
     pub(crate) debug: bool,
     pub(crate) paused: bool,
+    /// Whether a hidden Tokio stands beside this runtime; without its feature, never.
+    pub(crate) tokio_context: bool,
     /// What `run` takes like SIGINT; the scheduler itself never looks at it.
     pub(crate) shutdown_signals: Vec<i32>,
     pub(crate) reporter: Reporter,
@@ -100,6 +103,7 @@ pub(crate) struct Shared {
     pub(super) shutdown: Shutdown,
     /// Beside workers, if the clock stands: who is awake.
     pub(super) quiet: Option<Quiet>,
+    pub(super) bridge: Bridge,
     /// Where the one thread of the strict flavour sleeps.
     pub(super) fifo_park: Park,
     /// Whether a thread waits in the driver right now: a hint for the monitor.
@@ -162,6 +166,7 @@ impl Shared {
             monitor: Monitor::new(),
             shutdown: Shutdown::new(config.workers),
             quiet: (config.paused && config.workers > 0).then(|| Quiet::new(config.workers)),
+            bridge: Bridge::start(config.tokio_context)?,
             fifo_park: Park::new(),
             driver_attended: AtomicBool::new(false),
             main_shard_taken: AtomicBool::new(false),

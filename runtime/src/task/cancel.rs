@@ -20,9 +20,10 @@ use super::state::Request;
 use super::{raw, run};
 use loxley_sync::CancelledError;
 use loxley_sync::ambient::Asked;
+use loxley_sync::ambient::grants::Watch;
 use loxley_sync::ambient::scope::{Host, Planted};
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What a task hears that its runtime ends.
 const SHUT_DOWN: &str = "the runtime shut down";
@@ -207,5 +208,9 @@ impl Host for Header {
             !matches!(noted, Request::Enqueue),
             "noted from outside a poll"
         );
+    }
+
+    fn watch(&self, watch: Weak<Watch>) {
+        self.cold().watches.add(watch);
     }
 }

@@ -11,6 +11,7 @@ use super::callbacks::Callbacks;
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
+use loxley_sync::ambient::grants::Watches;
 use loxley_sync::ambient::scope::{Planted, Tree};
 use loxley_sync::ambient::{Left, WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
@@ -80,6 +81,8 @@ pub(crate) struct Cold {
     pub(crate) callbacks: Mutex<Callbacks>,
     /// Its cancel scopes and the requests it was given.
     pub(crate) tree: Tree,
+    /// In debug mode: the waits whose grants it must pick up.
+    pub(crate) watches: Watches,
     /// The request that ended it.
     pub(crate) ended_by: Mutex<Option<CancelledError>>,
 }

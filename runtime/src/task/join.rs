@@ -3,6 +3,7 @@
 
 use super::cell::Header;
 use super::raw::{self, Counted, Fresh, Scheduled};
+use super::run;
 use super::state::DropJoin;
 use super::unhandled::Reporter;
 use super::{Schedule, TaskId};
@@ -14,6 +15,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
+use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -83,7 +85,7 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
 ///
 /// # Panics
 ///
-/// When awaited again after it has given its result.
+/// When awaited again after it has given its result, and when a task awaits itself.
 ///
 /// # Examples
 ///
@@ -331,6 +333,11 @@ impl<T> Task<T> {
         if seen.is_complete() || (seen.has_join_waker() && !state.clear_join()) {
             return Poll::Ready(());
         }
+        assert!(
+            !run::is_current(self.task.as_ptr()),
+            "a task cannot await itself: the one spawned at {} would never end",
+            self.header().spawned_at
+        );
         // SAFETY: *join waker* is clear and only this handle sets it, so the slot is ours.
         let old = unsafe {
             self.header().with_joiner(|slot| match slot {
@@ -530,6 +537,13 @@ impl std::error::Error for TaskError {
             Self::Cancelled(error) => Some(error),
             Self::Panicked(_) => None,
         }
+    }
+}
+
+/// So that `task.await?` works where errors are those of I/O.
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> Self {
+        Self::other(error)
     }
 }
 

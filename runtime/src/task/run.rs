@@ -13,7 +13,8 @@ use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
-use loxley_sync::ambient::{self, Asked, Left};
+use loxley_sync::ambient::grants::Watches;
+use loxley_sync::ambient::{self, Asked, Left, WaitKind, WaitReason};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
 use std::cell::Cell as StdCell;
@@ -70,6 +71,15 @@ impl Entered {
         }
     }
 
+    /// Debug mode: whose grants this poll must pick up.
+    #[inline]
+    fn watches<'a>(&self, header: &'a Header) -> Option<&'a Watches> {
+        if !self.outer.watches_grants() {
+            return None;
+        }
+        Some(&header.cold_if_any()?.watches)
+    }
+
     #[inline]
     fn leave(self, header: &Header) -> Left {
         CURRENT.with(|current| current.set(self.task));
@@ -107,6 +117,9 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
     };
     loop {
         let entered = Entered::new(header, asked);
+        if let Some(watches) = entered.watches(&cell.header) {
+            watches.before_poll();
+        }
         // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
         let waker = unsafe { waker::borrowed(header) };
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -116,15 +129,21 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
         }));
         match result {
             Ok(Poll::Pending) => {}
-            // SAFETY: *running* is ours, in the ambient of the poll.
             Ok(Poll::Ready(output)) => {
+                // SAFETY: *running* is ours, in the ambient of the poll.
                 return unsafe { end_ready::<F, S>(header, output, entered) };
             }
             // SAFETY: as above.
             Err(payload) => return unsafe { end_panicked::<F, S>(header, payload, entered) },
         }
+        let watches = entered.watches(&cell.header).filter(|_| !asked.enter);
+        let missed = watches.map(|watches| missed_grants(watches, &cell.header, &waker));
         let left = entered.leave(&cell.header);
         cell.header.set_left(left);
+        for granted in missed.into_iter().flatten() {
+            // SAFETY: *running* is ours.
+            unsafe { report_missed::<S>(header, granted) };
+        }
         // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
         // poll that T10 has seen to.
         if state.requested() {
@@ -149,6 +168,17 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
             EndPoll::Requeue => Turn::Requeue(unsafe { Scheduled::from_raw(header) }),
         };
     }
+}
+
+/// Debug mode: what the poll that has ended was granted and did not pick up. A task that was woken meanwhile is polled again
+/// at once: somebody in it may be polling his futures bit by bit.
+#[cold]
+fn missed_grants(watches: &Watches, header: &Header, waker: &Waker) -> Vec<WaitReason> {
+    let mut missed = Vec::new();
+    if !header.state.load().is_scheduled() && watches.after_poll(|granted| missed.push(granted)) {
+        waker.wake_by_ref();
+    }
+    missed
 }
 
 /// The future returned a value.
@@ -431,6 +461,45 @@ unsafe fn report<S: Schedule>(header: NonNull<Header>, cause: Cause) {
     // SAFETY: not complete by the contract.
     let reporter = unsafe { raw::scheduler::<S>(header) }.reporter();
     reporter.report(&UnhandledError::new(task, cause));
+}
+
+/// Tells of a grant that the task was woken for and did not pick up.
+///
+/// # Safety
+///
+/// As [`report`].
+#[cold]
+unsafe fn report_missed<S: Schedule>(header: NonNull<Header>, granted: WaitReason) {
+    // SAFETY: alive by the contract.
+    let now = unsafe { header.as_ref() }.wait_reason();
+    // SAFETY: the same contract.
+    unsafe { report::<S>(header, Cause::Other(futurelock(granted, now))) };
+}
+
+/// What the report of a grant that was not picked up says.
+fn futurelock(granted: WaitReason, now: WaitReason) -> String {
+    let place = |reason: WaitReason| {
+        let what = match reason.kind {
+            WaitKind::Lock => "a lock",
+            WaitKind::Permit => "a permit",
+            WaitKind::Queue => "a queue",
+            WaitKind::Timer => "a deadline",
+            WaitKind::Io => "a descriptor",
+            WaitKind::Task => "a task",
+            WaitKind::Thread => "a thread",
+            WaitKind::Event => "an event",
+            WaitKind::Barrier => "a barrier",
+            _ => "something",
+        };
+        let at = reason.at.map_or_else(String::new, |at| format!(" at {at}"));
+        format!("{what}{at}")
+    };
+    format!(
+        "futurelock: the wait for {} was granted and nobody picks it up: its task was polled since, and now waits for {}. \
+         Whoever wants the same thing waits behind it. Poll that future on, or drop it before waiting for anything else",
+        place(granted),
+        place(now)
+    )
 }
 
 /// # Safety

@@ -9,6 +9,8 @@
 mod budget;
 mod catch;
 mod context;
+#[doc(hidden)]
+pub mod grants;
 mod reason;
 #[doc(hidden)]
 pub mod scope;
@@ -41,6 +43,8 @@ struct Record {
     is_entering: Cell<bool>,
     /// Whether a scope of that task waits outside its tree, as far as this poll has come.
     has_outsiders: Cell<bool>,
+    /// Whether waits leave watches with their tasks.
+    watches: Cell<bool>,
 }
 
 crate::prim::thread::thread_local! {
@@ -53,6 +57,7 @@ crate::prim::thread::thread_local! {
             is_marked: Cell::new(false),
             is_entering: Cell::new(false),
             has_outsiders: Cell::new(false),
+            watches: Cell::new(false),
         }
     };
 }
@@ -67,6 +72,17 @@ pub struct Outer {
     is_marked: bool,
     is_entering: bool,
     has_outsiders: bool,
+    watches: bool,
+}
+
+impl Outer {
+    /// Whether waits leave watches with the task that is being polled.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn watches_grants(&self) -> bool {
+        self.watches
+    }
 }
 
 /// What a task's scopes are to know of requests in one poll.
@@ -88,14 +104,6 @@ pub struct Left {
     /// Whether some scope waits without having entered the task's tree.
     #[doc(hidden)]
     pub has_outsiders: bool,
-}
-
-impl Left {
-    /// Nothing.
-    pub const NOTHING: Self = Self {
-        reason: WaitReason::NONE,
-        has_outsiders: false,
-    };
 }
 
 /// Installs a fresh record before a poll: a full budget, nothing waited for.
@@ -126,6 +134,7 @@ fn install(host: Option<NonNull<dyn Host>>, asked: Asked) -> Outer {
             is_marked: record.is_marked.replace(asked.marked),
             is_entering: record.is_entering.replace(asked.enter),
             has_outsiders: record.has_outsiders.replace(false),
+            watches: record.watches.get(),
         }
     })
 }

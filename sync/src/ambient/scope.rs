@@ -16,6 +16,7 @@
 
 pub use super::tree::{Delivery, Kind, Settled, Tree};
 
+use super::grants::Watch;
 use super::tree::Key;
 use super::{RECORD, host};
 use crate::CancelledError;
@@ -23,7 +24,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 /// The task behind the current poll, as its scopes see it. Implemented by runtimes.
@@ -38,6 +39,8 @@ pub trait Host {
     fn count(&self) -> usize;
     /// There is a request to be delivered at the end of this poll. Called on the thread that polls the task.
     fn note(&self);
+    /// Keeps `watch` among the task's. Called where `grants::watch_grants` was switched on.
+    fn watch(&self, watch: Weak<Watch>);
 }
 
 /// Whatever holds a tree.

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::{Blocking, Net, Rt};
+use super::{Blocking, Datagrams, Net, Proxy, Rt};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -136,5 +136,31 @@ impl Net for Tokio {
             .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
         // An error is a client that went away.
         let _ = connection.await;
+    }
+}
+
+impl Proxy for Tokio {
+    async fn pass_on(mut stream: TcpStream, target: SocketAddr) {
+        let Ok(mut other) = TcpStream::connect(target).await else {
+            return;
+        };
+        // An error is a client that went away.
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await;
+    }
+}
+
+impl Datagrams for Tokio {
+    async fn echo() -> io::Result<SocketAddr> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let address = socket.local_addr()?;
+        drop(tokio::spawn(async move {
+            let mut buffer = [0; 2_048];
+            while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
+                if socket.send_to(&buffer[..length], peer).await.is_err() {
+                    break;
+                }
+            }
+        }));
+        Ok(address)
     }
 }

@@ -19,16 +19,18 @@ use super::{Guest, Shared};
 use crate::net::{AcceptPause, AcceptVerdict};
 use crate::streams::link::Link;
 use crate::streams::socket::Socket;
+use crate::streams::tls::TlsServer;
 use crate::streams::{StreamReader, StreamWriter};
 use crate::sys;
 
 /// How the sockets of connections are set up.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(in crate::streams) struct Settings {
     pub(super) limit: usize,
     pub(super) nodelay: bool,
     pub(super) keep_alive: bool,
     pub(super) connections_max: usize,
+    pub(in crate::streams) tls: Option<TlsServer>,
 }
 
 /// Accepts until the server is closed.
@@ -60,13 +62,18 @@ where
         let settings = &shared.settings;
         set_up(&socket, settings);
         let link = Link::served(socket, peer.as_inet(), guest);
-        let streams = (
-            StreamReader::over(link.clone(), settings.limit),
-            StreamWriter::over(link.clone()),
-        );
-        let (handler, link) = (handler.clone(), Arc::downgrade(&link));
+        let mut reader = StreamReader::over(link.clone(), settings.limit);
+        let writer = StreamWriter::over(link);
+        let (handler, tls) = (handler.clone(), settings.tls.clone());
         drop(create_task(async move {
-            handler::serve(&*handler, streams, link, peer).await;
+            if let Some(tls) = tls {
+                let secured = tls.secure(writer.link(), &mut reader, peer.to_string());
+                if !secured.await {
+                    return;
+                }
+            }
+            let link = Arc::downgrade(writer.link());
+            handler::serve(&*handler, (reader, writer), link, peer).await;
         }));
     }
 }
