@@ -196,7 +196,8 @@ fn second_request_while_the_first_is_delivered_is_heard_with_it_or_after_it() {
         let asked = handle.as_ref();
         let asks = thread::spawn(move || asked.cancel_with("second"));
         assert!(board.turn(), "it was woken");
-        assert!(asks.join().expect("no panic"));
+        // False if it was delivered with the first one before it was announced, and the task has ended since.
+        let _ = asks.join().expect("no panic");
         while board.turn() {}
         assert!(handle.is_finished(), "the second request was lost");
         let heard = loxley_loom_tests::support::block_on(handle).expect("its scope takes it");

@@ -29,6 +29,7 @@ use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::wait::WaitCell;
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -44,7 +45,9 @@ const CLAIMED: usize = usize::MAX - 2;
 /// Why somebody may not be a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
+    /// Its body has not begun.
     NotYet,
+    /// The group is over.
     Ended,
 }
 
@@ -72,6 +75,8 @@ struct Book<E> {
 }
 
 impl<E: Send + 'static> Children<E> {
+    /// No children yet, and no body.
+    #[must_use]
     pub fn new(limit: Option<usize>) -> Self {
         Self {
             live: AtomicUsize::new(UNUSED),
@@ -108,6 +113,10 @@ impl<E: Send + 'static> Children<E> {
     }
 
     /// E2: the right to be a child.
+    ///
+    /// # Errors
+    ///
+    /// If there is no body yet, or the group has ended.
     pub fn enter(self: &Arc<Self>) -> Result<Ticket<E>, Closed> {
         // ordering: relaxed, a count; what the child sees travels with the spawn (E2).
         let entered = self
@@ -163,6 +172,7 @@ impl<E: Send + 'static> Children<E> {
         self.parent.wake();
     }
 
+    /// Whether E3 was taken.
     pub fn is_aborting(&self) -> bool {
         // ordering: acquire pairs with E3.
         self.aborting.load(Ordering::Acquire)
@@ -222,6 +232,12 @@ impl<E: Send + 'static> Children<E> {
     }
 }
 
+impl<E> fmt::Debug for Children<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Children").finish_non_exhaustive()
+    }
+}
+
 /// What a child hears that is cancelled with its group.
 pub(super) const SHUTTING_DOWN: &str = "its task group is shutting down";
 
@@ -242,6 +258,12 @@ impl<E: Send + 'static> Drop for Ticket<E> {
         if let Some(children) = self.0.take() {
             leave_after_end(children);
         }
+    }
+}
+
+impl<E: Send + 'static> fmt::Debug for Ticket<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket")
     }
 }
 

@@ -41,7 +41,6 @@ pub use wait::{ReturnWhen, Wait, Waited, wait};
 pub use wait_for::wait_for;
 
 /// What the models of `loom-tests` see of this room.
-#[doc(hidden)]
-pub mod model {
+pub(crate) mod model {
     pub use super::children::{Children, Closed, Ticket};
 }

@@ -33,12 +33,12 @@ impl LocalSite {
             owner: waker_of(main),
             locals: None,
         };
-        drop(HERE.replace(Some(here)));
+        drop(HERE.with(|place| place.replace(Some(here))));
     }
 }
 
 fn locals() -> Option<Arc<Locals<Shared>>> {
-    HERE.with_borrow(|here| here.as_ref()?.locals.clone())
+    HERE.with(|here| here.borrow().as_ref()?.locals.clone())
 }
 
 impl Site for LocalSite {
@@ -50,7 +50,7 @@ impl Site for LocalSite {
         if let Some(locals) = locals() {
             locals.close();
         }
-        drop(HERE.take());
+        drop(HERE.with(RefCell::take));
     }
 }
 
@@ -59,7 +59,8 @@ pub(crate) fn create_local<F: Future + 'static>(
     future: F,
     at: &'static Location<'static>,
 ) -> Result<Task<F::Output>, F> {
-    let found = HERE.with_borrow_mut(|here| {
+    let found = HERE.with(|here| {
+        let mut here = here.borrow_mut();
         let Here {
             shared,
             owner,

@@ -31,8 +31,7 @@ pub use timeout::{Timeout, TimeoutError, timeout, timeout_at};
 pub use timeout_scope::{TimeoutHandle, TimeoutStateError, timeout_scope};
 
 /// What the models of `loom-tests` see of this room.
-#[doc(hidden)]
-pub mod model {
+pub(crate) mod model {
     pub use super::timeout::limited;
 }
 

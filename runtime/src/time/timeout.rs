@@ -208,6 +208,10 @@ pub(super) fn poll_limited<F: Future>(
 }
 
 /// A limit as the models of `loom-tests` see it: reached when `alarm` is ready, with no clock.
+///
+/// # Errors
+///
+/// If it was reached first and the body gave way.
 pub async fn limited<F: Future>(
     body: F,
     alarm: impl Future<Output = ()>,
