@@ -86,6 +86,41 @@ fn request_that_meets_a_limit_is_not_taken_for_it() {
     });
 }
 
+// edges: S1, S2, S3, S5, T4, T8, T13
+#[test]
+fn limit_is_heard_by_a_scope_inside_that_nothing_else_would_wake() {
+    model(|| {
+        let board = Board::new();
+        let slot = Slot::default();
+        let shows = slot.clone();
+        let (rings, alarm) = oneshot::channel::<()>();
+        let waits = poll_fn(move |cx| {
+            *shows.lock().expect("no panic") = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        let (task, handle) = board.task(limited(
+            async move { catch_cancelled(waits).await.is_err() },
+            async move {
+                let _ = alarm.await;
+            },
+        ));
+        assert!(!board.run(task), "it waits");
+        let waker = slot.lock().expect("no panic").take().expect("polled");
+        // A wake for nothing: the poll it asks for may be the one in which the limit is seen.
+        let wakes = thread::spawn(move || waker.wake());
+        let alarms = thread::spawn(move || rings.send(()).is_ok());
+        board.work_on(1);
+        wakes.join().expect("no panic");
+        alarms.join().expect("no panic");
+        assert_eq!(handle.cancelling(), 0);
+        assert_eq!(
+            block_on(handle).expect("nobody cancelled it").ok(),
+            Some(true)
+        );
+        drop(slot.lock().expect("no panic").take());
+    });
+}
+
 // edges: S1, S2, S3, S5, T8, T13
 #[test]
 fn limit_that_interrupts_a_scope_inside_leaves_nothing_behind() {

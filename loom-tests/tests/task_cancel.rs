@@ -5,7 +5,7 @@
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc as StdArc;
 use std::sync::Mutex as StdMutex;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use loxley_loom_tests::support::{Board, Counted, Drops};
 use loxley_runtime::TaskError;
@@ -84,6 +84,15 @@ fn request_during_the_poll_that_enters_the_scope() {
     });
 }
 
+/// Another waker for the same task.
+struct Through(Waker);
+
+impl Wake for Through {
+    fn wake(self: StdArc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
 // edges: S2, S3, S5
 #[test]
 fn scope_dropped_by_another_thread_while_its_task_is_asked() {
@@ -94,7 +103,10 @@ fn scope_dropped_by_another_thread_while_its_task_is_asked() {
         let (task, handle) = board.task(async move {
             let mut caught = Box::pin(catch_cancelled(pending::<()>()));
             poll_fn(|cx| {
-                assert!(caught.as_mut().poll(cx).is_pending());
+                // Polled with a waker of its own, it is in the task's tree from its first wait on.
+                let own = Waker::from(StdArc::new(Through(cx.waker().clone())));
+                let poll = caught.as_mut().poll(&mut Context::from_waker(&own));
+                assert!(poll.is_pending());
                 Poll::Ready(())
             })
             .await;

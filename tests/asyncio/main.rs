@@ -14,8 +14,10 @@
 mod as_completed;
 mod cancellation;
 mod context;
+mod eager;
 mod gather;
 mod groups;
+mod races;
 mod runner;
 mod scopes;
 mod shield;

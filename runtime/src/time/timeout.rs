@@ -51,7 +51,8 @@ use std::{fmt, io};
 /// });
 /// ```
 ///
-/// **Differs from asyncio**: the limit starts with the first wait, not with the call.
+/// **Differs from asyncio**: the limit starts with the first wait, not with the call. Of two nested limits that have both
+/// passed before their task runs again, the inner one makes the error; there it is the outer one.
 #[track_caller]
 pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
