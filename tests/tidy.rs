@@ -141,6 +141,7 @@ const UNSAFE: &[&str] = &[
     "runtime/src/driver/disposition.rs",
     "runtime/src/task/cancel.rs",
     "runtime/src/task/cell.rs",
+    "runtime/src/task/cold.rs",
     "runtime/src/task/join.rs",
     "runtime/src/task/local.rs",
     "runtime/src/task/main.rs",

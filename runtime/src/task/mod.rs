@@ -14,6 +14,7 @@ mod after;
 mod callbacks;
 mod cancel;
 mod cell;
+mod cold;
 mod join;
 mod local;
 mod main;
