@@ -145,6 +145,7 @@ const UNSAFE: &[&str] = &[
     "runtime/src/task/cell.rs",
     "runtime/src/task/cold.rs",
     "runtime/src/task/join.rs",
+    "runtime/src/task/local.rs",
     "runtime/src/task/main.rs",
     "runtime/src/task/memory.rs",
     "runtime/src/task/raw.rs",
