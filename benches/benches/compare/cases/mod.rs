@@ -10,11 +10,12 @@ pub mod network;
 mod schedule;
 mod spawn;
 mod steal;
+pub mod streams;
 pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; `blocking`, `network` and `sync` stand beside.
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `network`, `streams` and `sync` stand beside.
 pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),
