@@ -4,8 +4,8 @@
 //! cargo run --release --example http_server --features hyper [-- --port 8080]
 //! ```
 //!
-//! It prints its address and what to try. The port is that of `--port`, else of the variable `PORT`, else 8080; 0 lets the
-//! system choose.
+//! It prints its address and what to try. The port is that of `--port`, else of the variable `PORT`, else 8080; 0
+//! lets the system choose.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -3,16 +3,16 @@
 #![forbid(unsafe_code)]
 
 pub use loxley_runtime::{
-    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoTask, IntoTasks, Race,
-    ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited, as_completed, gather,
-    race, shield, staggered_race, task_group, try_gather, wait, wait_for,
+    AsCompleted, Child, ChildOutput, ErrorGroup, Gather, GatherResults, IntoRace, IntoTask,
+    IntoTasks, Race, ReturnWhen, Shield, TaskGroup, TaskGroupBuilder, TryGather, Wait, Waited,
+    as_completed, gather, race, shield, staggered_race, task_group, try_gather, wait, wait_for,
 };
 pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
     RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
-    TimeoutError, WaitError, WorkerMetrics, all_tasks, create_task, current_task, interval,
-    interval_at, run, run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout,
-    timeout_at, to_thread, yield_now,
+    TimeoutError, TimeoutHandle, TimeoutStateError, WaitError, WorkerMetrics, all_tasks,
+    create_task, current_task, interval, interval_at, run, run_coroutine_threadsafe, signal, sleep,
+    sleep_until, task, testing, timeout, timeout_at, timeout_scope, to_thread, yield_now,
 };
 pub use loxley_sync::{
     Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,
@@ -49,8 +49,8 @@ pub use loxley_io::net::{
 };
 #[cfg(feature = "net")]
 pub use loxley_io::{
-    PipeReader, PipeWriter, Registered, SendfileError, copy, copy_bidirectional, pipe, sendfile,
-    splice,
+    PipeReader, PipeWriter, Registered, SendfileError, Stderr, Stdin, Stdout, ToSocketAddrs, copy,
+    copy_bidirectional, lookup_host, pipe, sendfile, splice, stderr, stdin, stdout,
 };
 
 /// Child processes.
@@ -70,3 +70,6 @@ pub use loxley_io::streams::{
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use loxley_io::tls;
+
+#[cfg(all(any(doc, doctest), feature = "process", feature = "macros"))]
+pub mod guide;

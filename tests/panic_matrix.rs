@@ -5,7 +5,7 @@
 
 mod support;
 
-use loxley_runtime::{Builder, Runtime, Task, TaskError, create_task};
+use loxley_runtime::{Builder, Runtime, Task, TaskError, TaskRef, create_task};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,8 @@ enum Panics {
     InOutputDrop,
     /// In the waker with which the handle was polled, when the task ends.
     InJoinersWaker,
+    /// In the first of two done callbacks.
+    InCallback,
 }
 
 /// When the handle goes.
@@ -69,6 +71,8 @@ struct Seen {
     polls: usize,
     future_drops: usize,
     output_drops: usize,
+    /// How many of the callbacks were called.
+    callbacks: usize,
 }
 
 /// Pending at its first poll, ready at the second; panics where it is told to.
@@ -156,12 +160,15 @@ impl Cell {
             (Cancel::WhileIdle, _) | (_, Panics::InFirstPoll) => 1,
             _ => 2,
         };
+        // Called whatever becomes of the task, and the second in spite of the first.
+        let callback = usize::from(self.panics == Panics::InCallback);
         Seen {
             outcome: awaited.then_some(outcome),
-            reports: unseen_panic + future_drop + output_drop,
+            reports: unseen_panic + future_drop + output_drop + callback,
             polls,
             future_drops: 1,
             output_drops: output_made,
+            callbacks: 2 * callback,
         }
     }
 
@@ -182,6 +189,7 @@ impl Cell {
         let before = reports.len();
         let polls = Count::default();
         let (future_drops, output_drops) = (Count::default(), Count::default());
+        let callbacks = Count::default();
         let released = Arc::new(AtomicBool::new(false));
         let waker = Arc::new(Mutex::new(None));
         let subject = Subject {
@@ -200,6 +208,9 @@ impl Cell {
             if self.panics == Panics::InJoinersWaker {
                 let angry = Waker::from(Arc::new(Angry));
                 assert!(poll_with(task.as_mut().unwrap(), &angry).is_pending());
+            }
+            if self.panics == Panics::InCallback {
+                watch_with_panic(&told, &callbacks);
             }
             // Before the first poll.
             if self.handle == HandleGoes::BeforeFirstPoll {
@@ -234,10 +245,13 @@ impl Cell {
             if self.handle == HandleGoes::AfterCompletion {
                 task = None;
             }
-            match task {
+            let outcome = match task {
                 None => None,
                 Some(task) => Some(judge(task).await),
-            }
+            };
+            // They run soon after the end, as a small task.
+            until(|| callbacks.get() == self.expected().callbacks).await;
+            outcome
         });
         // Wakers keep cells alive, never futures.
         drop(waker.lock().unwrap().take());
@@ -247,8 +261,21 @@ impl Cell {
             polls: polls.get(),
             future_drops: future_drops.get(),
             output_drops: output_drops.get(),
+            callbacks: callbacks.get(),
         }
     }
+}
+
+/// Two callbacks, of which the first panics.
+fn watch_with_panic(task: &TaskRef, called: &Count) {
+    let (first, second) = (called.clone(), called.clone());
+    task.add_done_callback(move |_| {
+        first.add();
+        panic!("in a done callback");
+    });
+    task.add_done_callback(move |_| {
+        second.add();
+    });
 }
 
 async fn judge(task: Task<Output>) -> Outcome {
@@ -293,13 +320,14 @@ impl Blocked {
 }
 
 fn matrix(flavour: Flavour) {
-    const PANICS: [Panics; 6] = [
+    const PANICS: [Panics; 7] = [
         Panics::Nowhere,
         Panics::InPoll,
         Panics::InFirstPoll,
         Panics::InFutureDrop,
         Panics::InOutputDrop,
         Panics::InJoinersWaker,
+        Panics::InCallback,
     ];
     const HANDLES: [HandleGoes; 4] = [
         HandleGoes::BeforeFirstPoll,
@@ -343,7 +371,7 @@ fn matrix(flavour: Flavour) {
                 }
             }
         }
-        assert_eq!(cells, 80, "the product without what cannot be");
+        assert_eq!(cells, 95, "the product without what cannot be");
         let total = reports.len();
         let report = runtime.shutdown_timeout(Duration::from_secs(10));
         assert!(report.is_clean(), "{report}");

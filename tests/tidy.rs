@@ -77,8 +77,11 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "process/src/sys.rs",
         ],
     ),
-    (&["futures_io::"], &["io/src/traits/", "io/src/copy/mod.rs"]),
-    (&["tokio::"], &["io/src/traits/"]),
+    (&["futures_io::"], &["io/src/traits/"]),
+    (
+        &["tokio::"],
+        &["io/src/traits/", "runtime/src/bridge/hidden.rs"],
+    ),
     (
         &["hyper::"],
         &["io/src/traits/", "io/src/http", "io/src/hyper_rt.rs"],
@@ -132,6 +135,7 @@ const UNSAFE: &[&str] = &[
     "benches/benches/compare/alloc.rs",
     "io/src/sys/raw.rs",
     "io/src/traits/uninit.rs",
+    "io/tests/support/lossy.rs",
     "process/src/sys.rs",
     "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",
@@ -151,8 +155,10 @@ const UNSAFE: &[&str] = &[
     "sync/src/ambient/mod.rs",
     "sync/src/lock.rs",
     "sync/src/oneshot.rs",
+    "sync/src/queue/ring.rs",
     "sync/src/rwlock.rs",
     "sync/src/wait/cell.rs",
+    "sync/src/wait/future.rs",
     "sync/src/wait/list.rs",
 ];
 

@@ -264,9 +264,9 @@ pub(crate) fn poll_read_by<C: Carrier>(
     registered.poll_attempt(cx, Direction::Read, || {
         let (n, asked) = read(registered.as_fd())?;
         Ok(match carrier.kind() {
-            Kind::Tcp | Kind::Pipe => after_read(n, asked),
+            Kind::Tcp => after_read(n, asked),
             // As in `read_uninit_now`.
-            Kind::Unix | Kind::Socket | Kind::Device => Attempt::More(n),
+            Kind::Unix | Kind::Pipe | Kind::Socket | Kind::Device => Attempt::More(n),
         })
     })
 }

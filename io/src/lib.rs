@@ -30,6 +30,7 @@ mod methods;
 pub mod net;
 mod pipe;
 mod resolve;
+mod stdio;
 pub mod streams;
 mod sys;
 mod traits;
@@ -40,6 +41,7 @@ pub use loxley_runtime::lowlevel::{Direction, Interest, ReadyEvent};
 pub use net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use resolve::{ToSocketAddrs, lookup_host};
+pub use stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub use streams::tls;

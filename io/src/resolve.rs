@@ -1,17 +1,32 @@
 //! From what a user writes to socket addresses.
 //!
-//! Called by `net`. Numeric addresses are answered at once. Names are looked up by the system's resolver, never on a
-//! worker.
+//! Called by `net` and `streams`. Numeric addresses are answered at once. Names are looked up by the system's resolver, which
+//! blocks for as long as a silent name server makes it: so never on a worker, and on a small pool of its own, apart from the
+//! one that `to_thread` uses. Neither can take the other's threads, and no shutdown waits for a look-up.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::OnceLock;
 
-use loxley_runtime::{Handle, to_thread};
+use loxley_runtime::lowlevel::ThreadPool;
+
+/// How many look-ups go on at once in the process. Each costs a thread that waits, and those that a dead name server holds up
+/// for its five or ten seconds must leave some for the others.
+const LOOK_UPS: usize = 32;
+
+/// The longest name there can be, and the longest part between two dots (RFC 1035, 2.3.4).
+const NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
 
 /// What can be connected or bound to: socket addresses, `(host, port)`, `"host:port"`.
 ///
 /// Sealed: the forms are those that the standard library takes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an address",
+    label = "this is not an address",
+    note = "an address is `\"host:port\"`, `(\"host\", port)` with the port as a `u16`, or a `SocketAddr`; `\"127.0.0.1:0\"` lets the system choose a port"
+)]
 pub trait ToSocketAddrs: sealed::Sealed {}
 
 pub(crate) mod sealed {
@@ -35,23 +50,31 @@ pub enum Target {
 
 /// The addresses that `target` stands for, in the resolver's order.
 ///
-/// Numeric addresses are answered at once. Names are looked up by the system's resolver (`getaddrinfo`) on a thread
-/// of the runtime's blocking pool.
+/// Numeric addresses are answered at once. Names are looked up by the system's resolver (`getaddrinfo`), at most 32 at once
+/// in the process, on threads that nothing else uses; the others wait their turn.
 ///
 /// # Errors
 ///
-/// If the target cannot be understood, the name cannot be resolved or stands for nothing, or a name is looked up
-/// outside every runtime.
-///
-/// # Panics
-///
-/// If a name is looked up after the runtime's shutdown has begun.
+/// If the target cannot be understood, or the name cannot be resolved or stands for nothing: the error names it and says
+/// what to change. If the system gives no thread.
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost; a look-up that has begun runs to its end unobserved.
+/// Nothing is lost; a look-up that has begun runs to its end unobserved. Neither a runtime's shutdown nor the end of the
+/// program waits for it.
 ///
-/// **Differs from asyncio**: in place of `loop.getaddrinfo`, for addresses to connect or bind to.
+/// # Examples
+///
+/// ```
+/// # loxley_runtime::run(async {
+/// let addrs = loxley_io::lookup_host("localhost:80").await?;
+/// assert!(addrs.iter().all(|addr| addr.ip().is_loopback()));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// **Differs from asyncio**: in place of `loop.getaddrinfo`, for addresses to connect or bind to; look-ups have a pool of
+/// their own, so that they do not wait for what is in `to_thread`.
 pub async fn lookup_host(target: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
     resolve(target.target()?).await
 }
@@ -62,13 +85,51 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
         Target::Addrs(addrs) => return Ok(addrs),
         Target::Name(name, port) => (name, port),
     };
-    Handle::try_current().map_err(io::Error::other)?;
-    to_thread(move || look_up(&name, port)).await
+    if let Some(hint) = why_no_name(&name) {
+        let text = format!("cannot look up {name:?}: {hint}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    pool().run(move || look_up(&name, port)).await?
+}
+
+fn pool() -> &'static ThreadPool {
+    static POOL: OnceLock<ThreadPool> = OnceLock::new();
+    POOL.get_or_init(|| ThreadPool::new("loxley-resolver", LOOK_UPS))
+}
+
+/// What is wrong with `name` whatever the name server says, and what to write in its place.
+fn why_no_name(name: &str) -> Option<&'static str> {
+    // A dot at the end says that the name is complete.
+    let complete = name.strip_suffix('.').unwrap_or(name);
+    let hint = if complete.is_empty() {
+        "it is empty; write a host name or an address, such as 0.0.0.0 for all of this machine's"
+    } else if name.contains("://") || name.contains('/') {
+        "it is no host name; write only what stands between // and the next / of a URL"
+    } else if name.contains([' ', '\t', '\r', '\n', '\0']) {
+        "no host name has spaces or control characters; trim it"
+    } else if name.contains(['[', ']', ':']) && !name.contains('%') {
+        "it is no IPv6 address; write [address]:port"
+    } else if !name.is_ascii() {
+        "the system looks up ASCII only; write it in punycode, xn--"
+    } else if complete.len() > NAME_MAX {
+        "no host name has more than 253 bytes"
+    } else if complete.split('.').any(|part| part.len() > LABEL_MAX) {
+        "no part of a host name has more than 63 bytes"
+    } else if complete.split('.').any(str::is_empty) {
+        "a part between two dots is missing"
+    } else {
+        return None;
+    };
+    Some(hint)
 }
 
 /// Asks the system's resolver, which blocks.
 fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let failed = |error: &dyn fmt::Display| format!("cannot look up {name}: {error}");
+    let failed = |error: &dyn fmt::Display| {
+        format!(
+            "cannot look up {name}: {error}; check its spelling, this machine's name servers and its hosts file, or give an address"
+        )
+    };
     let addrs: Vec<_> = std::net::ToSocketAddrs::to_socket_addrs(&(name, port))
         .map_err(|error| io::Error::new(error.kind(), failed(&error)))?
         .collect();
@@ -201,7 +262,11 @@ impl sealed::Sealed for str {
                 format!("{self:?} is not an address; write host:port"),
             ));
         };
-        (host, port).target()
+        // With a zone that only the system can look up, [fe80::1%eth0].
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        (bare.unwrap_or(host), port).target()
     }
 }
 
@@ -242,6 +307,75 @@ mod tests {
         for text in ["localhost", "localhost:http", "", ":70000"] {
             let error = text.target().expect_err(text);
             assert!(error.to_string().contains("host:port"), "{error}");
+        }
+    }
+
+    /// A hundred look-ups that hang hold up neither `to_thread` nor a runtime's end, and the reverse.
+    #[test]
+    fn neither_pool_waits_for_the_other() {
+        use std::sync::mpsc::channel;
+        let (release, held) = channel::<()>();
+        let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+        let (begins, begun) = channel();
+        let runtime = loxley_runtime::Runtime::builder()
+            .max_blocking_threads(1)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            for _ in 0..100 {
+                let (begins, held) = (begins.clone(), held.clone());
+                drop(loxley_runtime::create_task(pool().run(move || {
+                    begins.send(()).expect("heard");
+                    let _ = held.lock().expect("never poisoned").recv();
+                })));
+            }
+            for _ in 0..LOOK_UPS {
+                while begun.try_recv().is_err() {
+                    loxley_runtime::yield_now().await;
+                }
+            }
+            assert_eq!(loxley_runtime::to_thread(|| 7).await, 7);
+        });
+        drop(runtime);
+        drop(release);
+        let (release, held) = channel::<()>();
+        let runtime = loxley_runtime::Runtime::builder()
+            .max_blocking_threads(1)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let busy = loxley_runtime::create_task(loxley_runtime::to_thread(move || held.recv()));
+            for _ in 0..100 {
+                let queued = loxley_runtime::to_thread(|| ());
+                drop(loxley_runtime::create_task(queued));
+            }
+            let addrs = lookup_host("localhost:80").await.expect("known");
+            assert_eq!(addrs[0].port(), 80);
+            drop(release);
+            busy.await.expect("no panic").expect_err("released");
+        });
+    }
+
+    #[test]
+    fn what_can_be_no_name_is_refused_with_a_hint() {
+        let long = format!("{}:80", "long.".repeat(51));
+        let wide = format!("{}.com:80", "w".repeat(64));
+        for (text, hint) in [
+            (":80", "empty"),
+            (".:80", "empty"),
+            ("http://example.com:80", "URL"),
+            ("no such name:80", "trim"),
+            ("a\0b:80", "trim"),
+            ("[fe80::1]x:80", "[address]:port"),
+            ("b\u{fc}cher.example:80", "punycode"),
+            (&long, "253"),
+            (&wide, "63"),
+            ("a..b:80", "dots"),
+        ] {
+            let looked_up = loxley_runtime::run(async move { lookup_host(text).await });
+            let error = looked_up.expect_err(text);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{text}");
+            assert!(error.to_string().contains(hint), "{error}");
         }
     }
 

@@ -750,6 +750,31 @@ fn a_peer_that_floods_without_a_line_costs_twice_the_limit_at_most() {
 }
 
 #[test]
+fn a_given_socket_goes_on_for_others_when_the_server_is_closed() {
+    each(|| async {
+        let ours = std::net::TcpListener::bind(ANY).unwrap();
+        let theirs = ours.try_clone().unwrap();
+        let start = |socket| ServerBuilder::new().listener(socket).start(echo);
+        let old = start(ours).await.unwrap();
+        let addr = addr(&old);
+        let (mut early_reader, early_writer) = open_connection(addr).await.unwrap();
+        ask(&mut early_reader, &early_writer, b"early\n").await;
+        let new = start(theirs).await.unwrap();
+        old.close();
+        for _ in 0..20 {
+            let (mut reader, writer) = open_connection(addr).await.unwrap();
+            ask(&mut reader, &writer, b"late\n").await;
+        }
+        ask(&mut early_reader, &early_writer, b"still there\n").await;
+        drop((early_reader, early_writer));
+        old.wait_closed().await;
+        new.close();
+        new.wait_closed().await;
+        assert!(is_refused(addr).await);
+    });
+}
+
+#[test]
 fn a_server_given_up_at_any_point_leaves_nothing_bound() {
     each(|| async {
         let port = std::net::TcpListener::bind(ANY)

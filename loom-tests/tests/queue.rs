@@ -1,7 +1,7 @@
 //! Models of `sync/src/queue/core.rs`.
 
 use loxley_sync::Queue;
-use loxley_sync::prim::{model, thread};
+use loxley_sync::prim::{model, model_bounded, thread};
 use loxley_sync::wait::block_on;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -69,7 +69,7 @@ fn dropped_getter_takes_the_item_along() {
 // edges: Q4, Q6, Q8, Q9
 #[test]
 fn dropped_putter_takes_the_place_along() {
-    model(|| {
+    model_bounded(2, || {
         let queue = Queue::new(1);
         queue.put_nowait(0).unwrap();
         let leaving = {
@@ -177,5 +177,118 @@ fn join_misses_the_only_notification() {
         };
         block_on(queue.join());
         working.join().unwrap();
+    });
+}
+
+/// An unbounded queue with cells, whose ends nobody holds, with one item in it.
+fn let_go() -> Queue<u8> {
+    let queue = Queue::new(0);
+    queue.put_nowait(0).unwrap();
+    queue
+}
+
+// edges: V1, V2, V3, V4: putters beside each other, and a getter that meets them cell by cell
+#[test]
+fn two_putters_fill_the_same_cell() {
+    model(|| {
+        let queue = let_go();
+        assert_eq!(queue.get_nowait(), Ok(0));
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.put_nowait(1).unwrap())
+        };
+        queue.put_nowait(2).unwrap();
+        let mut got: Vec<_> = queue.get_nowait().into_iter().collect();
+        putting.join().unwrap();
+        got.extend(drain(&queue));
+        got.sort_unstable();
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+// edges: V1, V2, V5, V6, V7: the ring grows while somebody claims, and while a getter is still at a cell
+#[test]
+fn growth_loses_a_claim() {
+    model(|| {
+        let queue = let_go();
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                queue.put_nowait(1).unwrap();
+                queue.put_nowait(2).unwrap();
+            })
+        };
+        let mut got: Vec<_> = queue.get_nowait().into_iter().collect();
+        got.extend(queue.get_nowait());
+        putting.join().unwrap();
+        got.extend(drain(&queue));
+        assert_eq!(got, [0, 1, 2], "in order");
+    });
+}
+
+// edges: V3, V4, V7: the array that a getter has loaded is replaced before it claims
+#[test]
+fn getter_reads_a_retired_cell() {
+    model(|| {
+        let queue = let_go();
+        let getting = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.get_nowait().unwrap())
+        };
+        queue.put_nowait(1).unwrap();
+        queue.put_nowait(2).unwrap();
+        assert_eq!(getting.join().unwrap(), 0);
+        assert_eq!(drain(&queue), [1, 2]);
+    });
+}
+
+// edges: V5, Q5 against V1: row A of `core.rs`
+#[test]
+fn putter_overlooks_who_is_about_to_wait() {
+    model(|| {
+        let queue = let_go();
+        assert_eq!(queue.get_nowait(), Ok(0));
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.put_nowait(1).unwrap())
+        };
+        assert_eq!(block_on(queue.get()), Ok(1));
+        putting.join().unwrap();
+    });
+}
+
+// edges: V5, Q6 against V3: row A of `core.rs`
+#[test]
+fn getter_overlooks_who_is_about_to_wait() {
+    model(|| {
+        let queue = Queue::new(1);
+        queue.put_nowait(0).unwrap();
+        let getting = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.get_nowait().unwrap())
+        };
+        block_on(queue.put(1)).unwrap();
+        assert_eq!(getting.join().unwrap(), 0);
+        assert_eq!(drain(&queue), [1]);
+    });
+}
+
+// edges: V1, V5, Q8, Q9: row E of `ring.rs`
+#[test]
+fn reserved_place_goes_to_somebody_else() {
+    model(|| {
+        let queue = Queue::new(1);
+        queue.put_nowait(0).unwrap();
+        assert_eq!(queue.get_nowait(), Ok(0));
+        let putting = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.put_nowait(1).is_ok())
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(place) = pin!(queue.reserve()).poll(&mut cx) {
+            place.unwrap().put(2).unwrap();
+        }
+        let put = putting.join().unwrap();
+        assert_eq!(drain(&queue), if put { vec![1] } else { vec![2] });
     });
 }

@@ -37,7 +37,7 @@ impl Attribute {
         match self {
             Self::Main => "the options are `flavor`, `worker_threads`, `debug` and `crate`",
             Self::Test => {
-                "the options are `flavor`, `worker_threads`, `debug`, `leak_check`, `start_paused` and `crate`"
+                "the options are `flavor`, `worker_threads`, `debug`, `leak_check`, `paused` and `crate`"
             }
         }
     }
@@ -113,7 +113,7 @@ fn call(attribute: Attribute, options: Options, future: TokenStream) -> TokenStr
     for (knob, value) in [
         ("debug", options.debug),
         ("leak_check", options.leak_check),
-        ("start_paused", options.start_paused),
+        ("paused", options.paused),
     ] {
         if let Some(value) = value {
             let _ = write!(knobs, ".{knob}({value})");

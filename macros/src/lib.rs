@@ -53,16 +53,17 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # Options
 ///
 /// Those of [`main`](macro@main), with `flavor` defaulting to `"current_thread"`, unless `worker_threads` is given; and
+/// these. One that is `true` may be given by its name alone.
 ///
 /// | option | value | default |
 /// |---|---|---|
 /// | `leak_check` | `true`: fail when tasks, threads or descriptors are left over, and name them | `false` |
-/// | `start_paused` | `true`: the clock stands, and jumps to the next deadline when nothing can run | `false` |
+/// | `paused` | `true`: the clock stands, and jumps to the next deadline when nothing can run | `false` |
 ///
 /// # Examples
 ///
 /// ```text
-/// #[loxley::test(start_paused = true, leak_check = true)]
+/// #[loxley::test(paused, leak_check)]
 /// async fn an_hour_passes_at_once() {
 ///     loxley::sleep(std::time::Duration::from_secs(3_600)).await;
 /// }

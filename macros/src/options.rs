@@ -21,7 +21,7 @@ pub(crate) struct Options {
     pub(crate) worker_threads: Option<usize>,
     pub(crate) debug: Option<bool>,
     pub(crate) leak_check: Option<bool>,
-    pub(crate) start_paused: Option<bool>,
+    pub(crate) paused: Option<bool>,
     pub(crate) path: Option<TokenStream>,
 }
 
@@ -43,7 +43,11 @@ impl Options {
             }
             seen.push(name.to_string());
             if tokens.next_if(|token| is_punct(token, '=')).is_none() {
-                return Err(Error::new(name.span(), format!("write `{name} = …`")));
+                let is_whole = tokens.next().is_none_or(|token| is_punct(&token, ','));
+                if !(is_whole && options.switch_on(attribute, &name)) {
+                    return Err(Error::new(name.span(), format!("write `{name} = …`")));
+                }
+                continue;
             }
             let mut value: Vec<TokenTree> = Vec::new();
             while let Some(token) = tokens.next_if(|token| !is_punct(token, ',')) {
@@ -64,6 +68,18 @@ impl Options {
         }
     }
 
+    /// A name alone: `true`, where that is what the option takes.
+    fn switch_on(&mut self, attribute: Attribute, name: &Ident) -> bool {
+        let switch = match (name.to_string().as_str(), attribute) {
+            ("debug", _) => &mut self.debug,
+            ("leak_check", Attribute::Test) => &mut self.leak_check,
+            ("paused" | "start_paused", Attribute::Test) => &mut self.paused,
+            _ => return false,
+        };
+        *switch = Some(true);
+        true
+    }
+
     fn set(&mut self, attribute: Attribute, name: &Ident, value: &Value) -> Result<(), Error> {
         match (name.to_string().as_str(), attribute) {
             ("flavor", _) => self.flavor = Some(value.flavor()?),
@@ -71,7 +87,7 @@ impl Options {
             ("debug", _) => self.debug = Some(value.boolean()?),
             ("crate", _) => self.path = Some(value.path()?),
             ("leak_check", Attribute::Test) => self.leak_check = Some(value.boolean()?),
-            ("start_paused", Attribute::Test) => self.start_paused = Some(value.boolean()?),
+            ("paused" | "start_paused", Attribute::Test) => self.paused = Some(value.boolean()?),
             _ => {
                 let text = format!("unknown option `{name}`: {}", attribute.options());
                 return Err(Error::new(name.span(), text));

@@ -72,7 +72,7 @@ async fn a_test_has_the_workers_it_asks_for() {
     assert_eq!(parallel(2).await, 1);
 }
 
-#[loxley_macros::test(start_paused = true, leak_check = true, crate = "::loxley_runtime")]
+#[loxley_macros::test(paused = true, leak_check = true, crate = "::loxley_runtime")]
 async fn a_paused_hour_passes_at_once() -> Result<(), io::Error> {
     sleep(Duration::from_secs(3_600)).await;
     Ok(())

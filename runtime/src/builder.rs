@@ -40,7 +40,7 @@ pub struct Builder {
     keep_alive: Duration,
     slow_poll: Option<Duration>,
     seed: Option<u64>,
-    config: Config,
+    pub(crate) config: Config,
 }
 
 enum Workers {
@@ -74,7 +74,8 @@ impl Builder {
                 seed: 0,
                 slow_poll: SLOW_POLL,
                 debug: false,
-                start_paused: false,
+                paused: false,
+                tokio_context: false,
                 shutdown_signals: Vec::new(),
                 reporter: Reporter::default(),
                 on_thread_start: None,
@@ -221,7 +222,8 @@ impl Builder {
         self
     }
 
-    /// Debug mode: polls over a tenth of a second are reported. Default off.
+    /// Debug mode: polls over a tenth of a second are reported, and a lock, permit or item that was granted to a future its
+    /// task does not poll any more (*futurelock*), with both places. Default off.
     pub fn debug(mut self, debug: bool) -> Self {
         self.config.debug = debug;
         self
@@ -243,10 +245,25 @@ impl Builder {
         self
     }
 
-    /// For tests: time stands still and jumps to the next deadline when nothing else can happen. Only with
-    /// [`current_thread`](Self::current_thread), else `build` fails. Default off.
-    pub fn start_paused(mut self, paused: bool) -> Self {
-        self.config.start_paused = paused;
+    /// For tests: time stands still while anything can run, and jumps to the next deadline when nothing else can happen: no
+    /// task is ready, no closure blocks, the system has no events. Default off.
+    ///
+    /// Beside worker threads it jumps only while a `block_on` or `run` goes on. A thread that is no part of the runtime is
+    /// not waited for. An interval that nobody stops lets time pass for as long as the rest waits for something else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = loxley_runtime::Runtime::builder().worker_threads(2).paused(true).build()?;
+    /// runtime.block_on(async {
+    ///     loxley_runtime::sleep(Duration::from_secs(24 * 3_600)).await; // At once.
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn paused(mut self, paused: bool) -> Self {
+        self.config.paused = paused;
         self
     }
 
@@ -258,11 +275,6 @@ impl Builder {
     /// system says when it refuses a thread or a descriptor. Nothing is left running then.
     pub fn build(mut self) -> io::Result<Runtime> {
         self.config.workers = self.worker_count()?;
-        if self.config.start_paused && self.config.workers > 0 {
-            return Err(invalid(
-                "start_paused: only a current_thread runtime can stop its clock",
-            ));
-        }
         if self.blocking_threads_max == 0 {
             return Err(invalid(
                 "max_blocking_threads: 0 threads could never run a job; give at least 1",
@@ -297,6 +309,7 @@ impl Builder {
             stack_size: self.stack_size,
             on_thread: Some(handle.hook()),
             on_start: self.config.on_thread_start.clone(),
+            on_idle: self.config.paused.then(|| handle.idle_hook()),
             on_stop: self.config.on_thread_stop.clone(),
             ..PoolConfig::default()
         };

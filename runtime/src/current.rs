@@ -6,6 +6,7 @@
 use crate::driver::DriverHandle;
 use crate::driver::timers::Timers;
 use crate::scheduler::{Core, Shared};
+use loxley_sync::ambient::grants::watch_grants;
 use loxley_sync::prim::Arc as ModelArc;
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -17,8 +18,8 @@ pub(crate) struct Current {
     shared: RefCell<Option<Arc<Shared>>>,
     /// The shard this thread's timers go to.
     timer_shard: Cell<usize>,
-    /// Whether this thread polls tasks, so that blocking it would be wrong.
-    polls: Cell<bool>,
+    /// The runtime whose tasks this thread polls, so that blocking it would be wrong, as an address to compare; or null.
+    polls: Cell<*const Shared>,
     /// The runtime this thread is a worker of, as an address to compare.
     worker_of: Cell<*const Shared>,
     /// The worker's own state, while it is not in the worker's hands.
@@ -30,7 +31,7 @@ loxley_sync::prim::thread::thread_local! {
         Current {
             shared: RefCell::new(None),
             timer_shard: Cell::new(0),
-            polls: Cell::new(false),
+            polls: Cell::new(ptr::null()),
             worker_of: Cell::new(ptr::null()),
             core: RefCell::new(None),
         }
@@ -43,12 +44,17 @@ pub(crate) struct Outer {
     shared: Option<Arc<Shared>>,
     timer_shard: usize,
     /// `None`: what was made current says nothing about it.
-    polls: Option<bool>,
+    polls: Option<*const Shared>,
+    /// `None`: the same.
+    watches: Option<bool>,
 }
 
 impl Drop for Outer {
     fn drop(&mut self) {
         let shared = self.shared.take();
+        if let Some(watches) = self.watches {
+            watch_grants(watches);
+        }
         // A thread that is going away has no current runtime any more.
         let inner = CURRENT.try_with(|current| {
             current.timer_shard.set(self.timer_shard);
@@ -67,13 +73,16 @@ pub(crate) fn enter(shared: Arc<Shared>, timer_shard: usize) -> Outer {
         shared: current.shared.replace(Some(shared)),
         timer_shard: current.timer_shard.replace(timer_shard),
         polls: None,
+        watches: None,
     })
 }
 
 /// Makes `shared` the current runtime of this thread, which polls tasks from now on.
 pub(crate) fn enter_to_poll(shared: Arc<Shared>, timer_shard: usize) -> Outer {
+    let (address, debug) = (Arc::as_ptr(&shared), shared.config.debug);
     let mut outer = enter(shared, timer_shard);
-    outer.polls = Some(CURRENT.with(|current| current.polls.replace(true)));
+    outer.watches = Some(watch_grants(debug));
+    outer.polls = Some(CURRENT.with(|current| current.polls.replace(address)));
     outer
 }
 
@@ -153,7 +162,14 @@ pub(crate) fn with_shared<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> Option<R> {
 /// Whether this thread polls tasks.
 pub(crate) fn polls() -> bool {
     CURRENT
-        .try_with(|current| current.polls.get())
+        .try_with(|current| !current.polls.get().is_null())
+        .unwrap_or(false)
+}
+
+/// Whether this thread polls tasks of `shared`.
+pub(crate) fn polls_for(shared: &Shared) -> bool {
+    CURRENT
+        .try_with(|current| ptr::eq(current.polls.get(), shared))
         .unwrap_or(false)
 }
 

@@ -25,6 +25,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod blocking;
+mod bridge;
 mod builder;
 mod callbacks;
 mod clock;
@@ -41,6 +42,8 @@ mod runtime;
 mod scheduler;
 pub mod signal;
 mod spawn;
+#[cfg(feature = "stream")]
+mod stream;
 pub mod task;
 pub mod testing;
 mod threads;

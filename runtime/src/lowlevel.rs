@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::panic::{Location, resume_unwind};
 
-use crate::blocking::JobError;
+use crate::blocking::{JobError, Pool, PoolConfig};
 
 pub use crate::driver::readiness::{Direction, ReadyEvent};
 pub use crate::driver::registration::{
@@ -58,11 +58,81 @@ where
     async move {
         let pool = crate::current::with_shared(|shared| shared.pool().clone());
         let pool = pool.ok_or_else(|| io::Error::other(NoRuntime))?;
-        match pool.submit_at(f, at).await {
-            Ok(value) => Ok(value),
-            Err(JobError::Panicked(payload)) => resume_unwind(payload),
-            Err(JobError::ShutDown) => Err(io::Error::other(RuntimeGone)),
-            Err(JobError::NoThread(kind)) => Err(kind.into()),
-        }
+        run_in(&pool, f, at).await
+    }
+}
+
+async fn run_in<F, T>(pool: &Pool, f: F, at: &'static Location<'static>) -> io::Result<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match pool.submit_at(f, at).await {
+        Ok(value) => Ok(value),
+        Err(JobError::Panicked(payload)) => resume_unwind(payload),
+        Err(JobError::ShutDown) => Err(io::Error::other(RuntimeGone)),
+        Err(JobError::NoThread(kind)) => Err(kind.into()),
+    }
+}
+
+/// Threads apart from every runtime's, for calls that may block for very long and must not take the places of others: name
+/// look-ups, say.
+///
+/// Threads come with the calls and go when they have been idle for ten seconds. No shutdown waits for them, nor the exit.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::lowlevel::ThreadPool;
+///
+/// let pool = ThreadPool::new("doctest", 2);
+/// # loxley_runtime::run(async {
+/// assert_eq!(pool.run(|| 7).await?, 7);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct ThreadPool(Pool);
+
+impl ThreadPool {
+    /// A pool of at most `max_threads` threads of this name. There are none yet.
+    ///
+    /// # Panics
+    ///
+    /// If `max_threads` is 0.
+    #[must_use]
+    pub fn new(name: &'static str, max_threads: usize) -> Self {
+        Self(Pool::new(PoolConfig {
+            max_threads,
+            thread_name: std::sync::Arc::new(move || name.to_owned()),
+            // Who is asked something that takes milliseconds need not be found awake.
+            spin_looks: 0,
+            ..PoolConfig::default()
+        }))
+    }
+
+    /// Runs `f` on one of the threads. When all are busy it waits its turn, first come first served; the waiting line is
+    /// unbounded. Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the pool has no thread and the system gives none.
+    ///
+    /// # Panics
+    ///
+    /// With the closure's own panic.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the closure has begun, it never runs. A closure that has begun goes on, and what it returns is
+    /// dropped.
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> impl Future<Output = io::Result<T>> + Send
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let at = Location::caller();
+        async move { run_in(&self.0, f, at).await }
     }
 }

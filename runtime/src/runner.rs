@@ -8,7 +8,7 @@
 use crate::Builder;
 use crate::driver::signals::{self, SignalListener, die_by};
 use crate::runtime::{Handle, Runtime, ShutdownReport, refuse_nesting};
-use crate::task::{TaskError, UnhandledError};
+use crate::task::{TaskError, TaskRef, UnhandledError};
 use loxley_sync::{CancelledError, Context, Event, copy_context};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -37,7 +37,9 @@ const CLOSE_GRACE: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Debug)]
 pub struct Runner {
+    /// `None` once closed.
     runtime: Option<Runtime>,
+    handle: Handle,
     context: Context,
     /// The signal that ended the last run.
     signal: Option<i32>,
@@ -47,9 +49,9 @@ pub struct Runner {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
-    /// Ctrl-C, or another shutdown signal, and the main task ended cancelled.
+    /// Ctrl-C, or another shutdown signal, and the main task ended cancelled by nobody else.
     Interrupted,
-    /// The main task was cancelled by somebody else.
+    /// The main task was cancelled by somebody else, whether or not a signal came as well.
     Cancelled(CancelledError),
     /// The runner was closed before.
     Closed,
@@ -66,6 +68,16 @@ impl fmt::Display for RunError {
 }
 
 impl std::error::Error for RunError {}
+
+impl From<RunError> for io::Error {
+    fn from(error: RunError) -> Self {
+        let kind = match error {
+            RunError::Interrupted => io::ErrorKind::Interrupted,
+            RunError::Cancelled(_) | RunError::Closed => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
 
 impl Runner {
     /// A runner with one worker per core.
@@ -108,8 +120,7 @@ impl Runner {
             .await
         };
         let result = runtime.block_on_at(main, at);
-        self.signal = policy.heard;
-        drop(policy);
+        self.signal = policy.ends();
         match result {
             Ok(output) => Ok(output),
             Err(TaskError::Panicked(panic)) => panic.resume(),
@@ -118,11 +129,24 @@ impl Runner {
         }
     }
 
-    /// The runtime's handle; `None` once the runner is closed.
+    /// The runtime's handle. Once the runner is closed, whatever it is asked for says that the runtime has shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_runtime::Runner;
+    ///
+    /// let mut runner = Runner::new()?;
+    /// let answer = runner.handle().create_task(async { 6 * 7 });
+    /// assert_eq!(runner.run(answer).unwrap().unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// **Differs from asyncio**: `get_loop` of a closed runner raises; this gives the handle all the same.
     #[must_use]
     #[doc(alias = "get_loop")]
-    pub fn handle(&self) -> Option<Handle> {
-        self.runtime.as_ref().map(Runtime::handle)
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Ends: cancels every task that is left, gives them ten seconds to clean up, then stops the runtime and gives its
@@ -144,11 +168,10 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        let Some(handle) = self.handle() else { return };
         let report = self.close();
         if !report.is_clean() {
             let error = UnhandledError::other(report.to_string());
-            handle.shared().reporter().report(&error);
+            self.handle.shared().reporter().report(&error);
         }
     }
 }
@@ -187,8 +210,10 @@ impl Builder {
     ///
     /// As [`build`](Self::build).
     pub fn build_runner(self) -> io::Result<Runner> {
+        let runtime = self.build()?;
         Ok(Runner {
-            runtime: Some(self.build()?),
+            handle: runtime.handle(),
+            runtime: Some(runtime),
             context: copy_context(),
             signal: None,
         })
@@ -221,6 +246,8 @@ impl Builder {
 struct Policy {
     listeners: Vec<SignalListener>,
     heard: Option<i32>,
+    /// The task that was asked to stop.
+    interrupted: Option<TaskRef>,
 }
 
 impl Policy {
@@ -241,7 +268,15 @@ impl Policy {
         Self {
             listeners,
             heard: None,
+            interrupted: None,
         }
+    }
+
+    /// The signal that the main task has ended by, if it has ended cancelled: one that came, if it alone asked the task to
+    /// stop. Where somebody else did, too, the end is his.
+    fn ends(self) -> Option<i32> {
+        let is_only_ours = self.interrupted.is_some_and(|main| main.uncancel() == 0);
+        self.heard.filter(|_| is_only_ours)
     }
 
     /// Called with each poll of the main task.
@@ -261,6 +296,7 @@ impl Policy {
             self.listeners.clear();
             if let Some(main) = crate::current_task() {
                 main.cancel_with("the program was interrupted");
+                self.interrupted = Some(main);
             }
         }
     }

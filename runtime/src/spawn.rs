@@ -4,6 +4,7 @@ use crate::current;
 use crate::scheduler::Shared;
 use crate::task::{self, Task, TaskRef, refuse};
 use loxley_sync::ambient::{WaitKind, wait_reason};
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
@@ -60,7 +61,9 @@ where
     };
     let (fresh, task) = task::make(future, at);
     let fresh = fresh.with_context(options.context);
-    if options.name.is_some() || has_hook {
+    if options.is_eager {
+        launch_eager(fresh, options.name);
+    } else if options.name.is_some() || has_hook {
         if let Some(shared) = current::with_shared(Arc::clone) {
             shared.launch_announced(fresh, options.name);
         }
@@ -69,6 +72,46 @@ where
         refuse(refused);
     }
     task
+}
+
+/// Eager tasks within eager tasks share the stack of their maker: deeper than this they start like others.
+const EAGER_DEPTH: u32 = 64;
+
+loxley_sync::prim::thread::thread_local! {
+    /// How many eager first polls there are on this thread's stack.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One more eager first poll on this thread's stack.
+struct Deeper;
+
+impl Deeper {
+    fn go() -> Option<Self> {
+        DEPTH.with(|depth| {
+            let before = depth.get();
+            (before < EAGER_DEPTH).then(|| {
+                depth.set(before + 1);
+                Self
+            })
+        })
+    }
+}
+
+impl Drop for Deeper {
+    fn drop(&mut self) {
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get() - 1));
+    }
+}
+
+/// Polls a new task on the spot, if this thread polls tasks of its runtime and is not too deep in that already.
+fn launch_eager(fresh: task::Fresh<Shared>, name: Option<Arc<str>>) {
+    let Some(shared) = current::with_shared(Arc::clone) else {
+        unreachable!("asked by the caller")
+    };
+    match Deeper::go() {
+        Some(_deeper) if current::polls_for(&shared) => shared.launch_eager(fresh, name),
+        _ => shared.launch_announced(fresh, name),
+    }
 }
 
 /// Starts `future` in a given runtime, for [`Handle::create_task`](crate::Handle::create_task).

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use loxley_sync::CancelledError;
-use loxley_sync::ambient::{self, WaitReason};
+use loxley_sync::ambient;
 use loxley_sync::prim::lock::{Condvar, Mutex};
 
 use crate::blocking::JobError;
@@ -267,7 +267,7 @@ impl<T: Send + 'static> Shared<T> {
         // A task may call this with its own budget spent; a refusal for that reason would not come back here.
         let outer = ambient::enter();
         let poll = Pin::new(&mut task).poll(&mut Context::from_waker(&waker));
-        let _: WaitReason = ambient::leave(outer);
+        ambient::leave(outer);
         match poll {
             Poll::Ready(result) => {
                 drop(task);

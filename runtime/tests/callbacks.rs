@@ -1,6 +1,6 @@
 //! Done callbacks: when they run, in which order and context, and what becomes of a panic in one.
 
-use loxley_runtime::{Runtime, create_task, current_task, yield_now};
+use loxley_runtime::{Runtime, create_task, current_task};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::{Event, Queue, context_var};
 use std::sync::Arc;
@@ -22,8 +22,10 @@ fn callbacks_run_after_the_end_in_the_order_of_their_registration() {
     both(|runtime| {
         runtime.block_on(async {
             let said = Queue::new(0);
-            let task = create_task(async {
-                yield_now().await;
+            let gate = Arc::new(Event::new());
+            let opened = gate.clone();
+            let task = create_task(async move {
+                opened.wait().await;
                 7
             });
             for n in 0..5 {
@@ -34,6 +36,7 @@ fn callbacks_run_after_the_end_in_the_order_of_their_registration() {
                     said.put_nowait(n).expect("unbounded");
                 });
             }
+            gate.set();
             for n in 0..5 {
                 assert_eq!(said.get().await.expect("open"), n);
             }
@@ -122,10 +125,13 @@ fn panic_in_a_callback_is_reported_and_the_others_run() {
         .expect("a runtime");
     runtime.block_on(async {
         let called = Arc::new(Event::new());
-        let task = create_task(async {});
+        let gate = Arc::new(Event::new());
+        let opened = gate.clone();
+        let task = create_task(async move { opened.wait().await });
         task.add_done_callback(|_| panic!("in the callback"));
         let other = called.clone();
         task.add_done_callback(move |_| other.set());
+        gate.set();
         called.wait().await;
     });
     let reports = reports.lock();

@@ -3,12 +3,16 @@
 use loxley_runtime::{
     Runtime, TaskError, create_task, current_task, run, sleep, timeout, yield_now,
 };
+use loxley_sync::ambient::WaitKind;
 use loxley_sync::{
-    CancelledError, Event, Lock, Queue, catch_cancelled, checkpoint, uncancellable, with_cleanup,
+    CancelledError, Condition, Event, Lock, Queue, catch_cancelled, checkpoint, uncancellable,
+    with_cleanup,
 };
-use std::future::{Future, pending};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 const MS: std::time::Duration = std::time::Duration::from_millis(1);
 
@@ -166,6 +170,79 @@ fn clean_up_can_be_interrupted_by_a_further_request() {
         let said = task.await.unwrap();
         assert!(said.contains("one") && said.contains("two"), "{said}");
     });
+}
+
+#[test]
+fn what_waits_inside_a_scope_makes_no_step_once_the_task_was_asked() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let steps = Arc::new(AtomicUsize::new(0));
+        let ours = steps.clone();
+        let task = create_task(async move {
+            let walks = async {
+                loop {
+                    yield_now().await;
+                    ours.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            let caught: Result<(), _> = catch_cancelled(walks).await;
+            assert!(caught.is_err());
+            ours.load(Ordering::Relaxed)
+        });
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        let before = steps.load(Ordering::Relaxed);
+        assert!(before > 0);
+        task.cancel();
+        assert_eq!(task.await.unwrap(), before);
+    });
+}
+
+#[test]
+fn a_member_of_a_set_with_a_waker_of_its_own_hears_a_request() {
+    let strict = Runtime::builder().current_thread().build().unwrap();
+    strict.block_on(async {
+        let inner = create_task(pending::<()>());
+        let seen = inner.as_ref();
+        let outer = create_task(async move {
+            let mut member = pin!(catch_cancelled(inner));
+            let flag = Arc::new(Flag::default());
+            let own = Waker::from(flag.clone());
+            let mut polled = false;
+            poll_fn(|cx| {
+                *flag.parent.lock().unwrap() = Some(cx.waker().clone());
+                // As a set does: only a member whose own waker was called is polled.
+                if polled && !flag.is_up.swap(false, Ordering::Relaxed) {
+                    return Poll::Pending;
+                }
+                polled = true;
+                member.as_mut().poll(&mut Context::from_waker(&own))
+            })
+            .await
+        });
+        yield_now().await;
+        assert!(outer.cancel());
+        assert!(outer.await.unwrap().is_err());
+        assert!(seen.is_cancelled());
+    });
+}
+
+/// The waker of one member of a set.
+#[derive(Default)]
+struct Flag {
+    is_up: AtomicBool,
+    parent: Mutex<Option<Waker>>,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.is_up.store(true, Ordering::Relaxed);
+        let parent = self.parent.lock().unwrap().clone();
+        if let Some(parent) = parent {
+            parent.wake();
+        }
+    }
 }
 
 #[test]
@@ -355,7 +432,7 @@ fn items_popped_by_cancelled_tasks_are_not_lost() {
 fn a_limit_lets_the_body_clean_up_and_is_an_error_only_if_it_gives_way() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -383,7 +460,7 @@ fn a_limit_lets_the_body_clean_up_and_is_an_error_only_if_it_gives_way() {
 fn a_catch_around_a_limit_hears_a_request_from_outside() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -401,7 +478,7 @@ fn a_catch_around_a_limit_hears_a_request_from_outside() {
 fn of_two_limits_the_outer_one_interrupts_the_inner_and_makes_the_error() {
     let strict = Runtime::builder()
         .current_thread()
-        .start_paused(true)
+        .paused(true)
         .build()
         .unwrap();
     strict.block_on(async {
@@ -428,5 +505,42 @@ fn a_cancelled_task_in_a_limit_ends_cancelled_and_its_timer_goes() {
         yield_now().await;
         task.cancel_with("outside");
         assert_eq!(cancelled(task.await).message(), Some("outside"));
+    });
+}
+
+#[test]
+fn a_request_while_a_condition_takes_its_lock_again_is_heard_under_the_lock() {
+    on_both(|| async {
+        let shared = Arc::new((Lock::new(0), Condition::new()));
+        let task = create_task({
+            let shared = shared.clone();
+            async move {
+                let (lock, changed) = &*shared;
+                let mut guard = changed.wait(lock.acquire().await).await;
+                *guard += 1;
+                drop(guard);
+                pending::<()>().await;
+            }
+        });
+        let rests = || async {
+            while task.as_ref().is_runnable() {
+                yield_now().await;
+            }
+        };
+        while task.as_ref().waiting_for().kind != WaitKind::Lock {
+            yield_now().await;
+        }
+        rests().await;
+        let (lock, changed) = &*shared;
+        let held = lock.acquire().await;
+        // It wakes the task, which then rests again, now for the lock.
+        changed.notify(1);
+        rests().await;
+        task.cancel();
+        rests().await;
+        assert!(!task.is_finished(), "the request is held back");
+        drop(held);
+        cancelled(task.await);
+        assert_eq!(*lock.acquire().await, 1, "it went on under the lock");
     });
 }

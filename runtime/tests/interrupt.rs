@@ -11,6 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// What makes this binary a child, and which one.
 const ROLE: &str = "LOXLEY_TEST_ROLE";
+/// Makes the clean-up of a child last.
+const FOR_EVER: &str = "LOXLEY_TEST_FOR_EVER";
 
 fn say(word: &str) {
     let mut out = std::io::stderr();
@@ -27,10 +29,12 @@ impl Drop for Says {
 
 /// Not a test of its own: what the children do.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one arm for each program")]
 fn child() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
+    say(&format!("pid {}", std::process::id()));
     match &*role {
         "waits" => run(async {
             let _says = Says("main is dropped");
@@ -64,6 +68,113 @@ fn child() {
             stream.recv().await.expect("it comes");
             say("heard");
         }),
+        "polls nothing" => run(async {
+            say("ready");
+            loop {
+                std::thread::park();
+            }
+        }),
+        "blocks" => run(async {
+            let _says = Says("main is dropped");
+            say("ready");
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).expect("a line");
+            say("no longer blocked");
+            pending::<()>().await;
+        }),
+        "blocks the only worker" => Runner::builder().worker_threads(1).run(async {
+            let _says = Says("main is dropped");
+            let blocked = create_task(async {
+                say("ready");
+                let mut line = String::new();
+                std::io::stdin().read_line(&mut line).expect("a line");
+                say("no longer blocked");
+                pending::<()>().await;
+            });
+            blocked.await.expect("it never ends");
+        }),
+        "serves" => Runner::builder()
+            .shutdown_signals([signal::SIGTERM, signal::SIGHUP])
+            .run(async {
+                let waits = catch_cancelled(async {
+                    say("ready");
+                    pending::<()>().await;
+                });
+                let error = waits.await.expect_err("it never ends");
+                say("cleaning");
+                if std::env::var(FOR_EVER).is_ok() {
+                    pending::<()>().await;
+                }
+                error.reraise().await;
+            }),
+        "is cancelled by others as well" => {
+            let mut runner = Runner::new().expect("a runner");
+            let result = runner.run(async {
+                let waits = catch_cancelled(async {
+                    say("ready");
+                    pending::<()>().await;
+                });
+                assert!(waits.await.is_err());
+                let main = loxley_runtime::current_task().expect("a task");
+                main.cancel_with("by others");
+                pending::<()>().await;
+            });
+            let Err(RunError::Cancelled(error)) = result else {
+                panic!("{result:?}");
+            };
+            assert_eq!(error.message(), Some("by others"));
+            say("cancelled by others");
+        }
+        "forgives and is cancelled" => {
+            let mut runner = Runner::new().expect("a runner");
+            let result = runner.run(async {
+                let waits = catch_cancelled(async {
+                    say("ready");
+                    pending::<()>().await;
+                });
+                assert!(waits.await.is_err());
+                let main = loxley_runtime::current_task().expect("a task");
+                assert_eq!(main.uncancel(), 0);
+                main.cancel_with("by others");
+                pending::<()>().await;
+            });
+            // As asyncio has it: one request is left, and a signal came.
+            assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
+            say("interrupted");
+        }
+        "waits between two runs" => {
+            let mut runner = Runner::new().expect("a runner");
+            runner.run(async {}).expect("it ends");
+            say("ready");
+            loop {
+                std::thread::park();
+            }
+        }
+        "cleans its leftovers up for ever" => run(async {
+            drop(create_task(async {
+                let waits = catch_cancelled(async {
+                    say("waits");
+                    pending::<()>().await;
+                });
+                assert!(waits.await.is_err());
+                say("ready");
+                pending::<()>().await;
+            }));
+            loxley_runtime::sleep(std::time::Duration::from_millis(1)).await;
+        }),
+        "has a handler of its own" => {
+            let came = std::sync::Arc::default();
+            signal_hook::flag::register(signal::SIGINT, std::sync::Arc::clone(&came))
+                .expect("a handler");
+            run(async {
+                say("ready");
+                // ordering: Relaxed. Nothing travels along.
+                while !came.load(std::sync::atomic::Ordering::Relaxed) {
+                    loxley_runtime::yield_now().await;
+                }
+                say("goes on");
+            });
+        }
         role => panic!("no role {role}"),
     }
 }
@@ -73,10 +184,17 @@ struct Running {
     lines: BufReader<std::process::ChildStderr>,
 }
 
+/// What a child of this binary is told to do.
+const WORDS: [&str; 4] = ["--exact", "child", "--nocapture", "--test-threads=1"];
+
 fn start(role: &str) -> Running {
-    let mut child = Command::new(std::env::current_exe().expect("a path"))
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(ROLE, role)
+    let program = std::env::current_exe().expect("a path");
+    start_command(Command::new(program).args(WORDS).env(ROLE, role))
+}
+
+fn start_command(command: &mut Command) -> Running {
+    let mut child = command
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -96,8 +214,26 @@ impl Running {
     }
 
     fn interrupt(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::INT).expect("sent");
+        self.signal(Signal::INT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("sent");
+    }
+
+    /// Waits until the child's handler has run: it is good for one call, and the system takes it off then. Two signals that
+    /// come before that are one.
+    fn wait_until_first_is_taken(&self, signal: Signal) {
+        let path = format!("/proc/{}/status", self.child.id());
+        loop {
+            let status = std::fs::read_to_string(&path).expect("linux");
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let mask = u64::from_str_radix(caught.expect("a mask").trim(), 16).expect("a number");
+            if mask >> (signal.as_raw() - 1) & 1 == 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn end(mut self) -> ExitStatus {
@@ -125,6 +261,130 @@ fn second_interrupt_kills_during_the_clean_up() {
     child.wait_for("cleaning");
     child.interrupt();
     assert_eq!(child.end().signal(), SIGINT);
+}
+
+#[test]
+fn second_interrupt_kills_a_program_that_polls_nothing() {
+    let mut child = start("polls nothing");
+    child.wait_for("ready");
+    child.interrupt();
+    child.wait_until_first_is_taken(Signal::INT);
+    child.interrupt();
+    assert_eq!(child.end().signal(), SIGINT);
+}
+
+#[test]
+fn interrupt_during_a_call_that_blocks_is_noticed_after_it() {
+    for role in ["blocks", "blocks the only worker"] {
+        let mut child = start(role);
+        child.wait_for("ready");
+        child.interrupt();
+        child.wait_until_first_is_taken(Signal::INT);
+        let mut stdin = child.child.stdin.take().expect("piped");
+        stdin.write_all(b"go on\n").expect("it reads");
+        // With a worker to block, the main task has a thread of its own; but it waits for the task that it has cancelled.
+        child.wait_for("no longer blocked");
+        child.wait_for("main is dropped");
+        assert_eq!(child.end().signal(), SIGINT, "{role}");
+    }
+}
+
+#[test]
+fn second_interrupt_kills_while_the_only_worker_is_blocked() {
+    let mut child = start("blocks the only worker");
+    child.wait_for("ready");
+    child.interrupt();
+    child.wait_until_first_is_taken(Signal::INT);
+    child.interrupt();
+    assert_eq!(child.end().signal(), SIGINT);
+}
+
+#[test]
+fn a_shell_sees_which_signal_ended_the_program() {
+    for (role, signal, status) in [
+        ("waits", Signal::INT, "status 130"),
+        ("serves", Signal::TERM, "status 143"),
+        ("goes on", Signal::INT, "status 0"),
+    ] {
+        let program = std::env::current_exe().expect("a path");
+        let line = r#""$0" "$@"; echo "status $?" >&2"#;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]).arg(program).args(WORDS);
+        let mut shell = start_command(command.env(ROLE, role));
+        let mut text = String::new();
+        while !text.starts_with("pid ") {
+            text.clear();
+            shell.lines.read_line(&mut text).expect("readable");
+        }
+        let pid = text["pid ".len()..].trim().parse().expect("a number");
+        shell.wait_for("ready");
+        kill_process(Pid::from_raw(pid).expect("not zero"), signal).expect("sent");
+        shell.wait_for(status);
+        assert!(shell.end().success());
+    }
+}
+
+#[test]
+fn shutdown_signals_are_taken_like_an_interrupt() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let mut child = start("serves");
+        child.wait_for("ready");
+        child.signal(signal);
+        child.wait_for("cleaning");
+        assert_eq!(child.end().signal(), Some(signal.as_raw()));
+    }
+}
+
+#[test]
+fn a_second_shutdown_signal_of_any_kind_kills_during_the_clean_up() {
+    for (first, second) in [
+        (Signal::TERM, Signal::TERM),
+        (Signal::TERM, Signal::INT),
+        (Signal::INT, Signal::TERM),
+    ] {
+        let program = std::env::current_exe().expect("a path");
+        let mut command = Command::new(program);
+        let command = command.args(WORDS).env(ROLE, "serves").env(FOR_EVER, "yes");
+        let mut child = start_command(command);
+        child.wait_for("ready");
+        child.signal(first);
+        child.wait_for("cleaning");
+        child.signal(second);
+        assert_eq!(child.end().signal(), Some(second.as_raw()));
+    }
+}
+
+#[test]
+fn main_that_others_have_cancelled_as_well_is_not_interrupted() {
+    for (role, word) in [
+        ("is cancelled by others as well", "cancelled by others"),
+        ("forgives and is cancelled", "interrupted"),
+    ] {
+        let mut child = start(role);
+        child.wait_for("ready");
+        child.interrupt();
+        child.wait_for(word);
+        assert_eq!(child.end().code(), Some(0));
+    }
+}
+
+#[test]
+fn where_nothing_is_run_the_first_interrupt_kills() {
+    for role in ["waits between two runs", "cleans its leftovers up for ever"] {
+        let mut child = start(role);
+        child.wait_for("ready");
+        child.interrupt();
+        assert_eq!(child.end().signal(), SIGINT, "{role}");
+    }
+}
+
+#[test]
+fn a_handler_from_before_is_left_in_charge() {
+    let mut child = start("has a handler of its own");
+    child.wait_for("ready");
+    child.interrupt();
+    child.wait_for("goes on");
+    assert_eq!(child.end().code(), Some(0));
 }
 
 #[test]
@@ -192,7 +452,9 @@ fn close_lets_leftovers_clean_up_and_a_second_close_does_nothing() {
         .expect("it ends");
     assert!(runner.close().is_clean());
     assert!(*cleaned.lock());
-    assert!(runner.handle().is_none());
+    let late = runner.handle().create_task(async {});
+    let error = loxley_sync::wait::block_on(late).expect_err("it is closed");
+    assert!(error.to_string().contains("shut down"), "{error}");
     assert!(runner.close().is_clean());
     assert!(matches!(runner.run(async {}), Err(RunError::Closed)));
 }

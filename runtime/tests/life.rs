@@ -330,7 +330,7 @@ fn spawns_that_race_with_shutdown_run_or_are_cancelled_and_every_future_is_dropp
 }
 
 #[test]
-fn tasks_that_hold_each_other_or_themselves_are_dropped_at_shutdown() {
+fn tasks_that_hold_each_other_are_dropped_at_shutdown() {
     each(&ALL, |runtime| {
         let drops = Count::default();
         let mut senders = Vec::new();
@@ -348,8 +348,8 @@ fn tasks_that_hold_each_other_or_themselves_are_dropped_at_shutdown() {
             .into_iter()
             .map(|(sender, task)| (task, sender))
             .unzip();
-        // The first two await each other, the third awaits itself.
-        senders.swap(0, 1);
+        // Each awaits the next one, in a circle.
+        senders.rotate_left(1);
         for (sender, task) in senders.into_iter().zip(tasks) {
             sender.send(task).unwrap();
         }
@@ -445,13 +445,6 @@ fn a_number_of_workers_beyond_the_limits_is_an_error_that_names_the_knob() {
                 "{text}"
             );
         }
-        let error = Runtime::builder()
-            .worker_threads(2)
-            .start_paused(true)
-            .build();
-        let error = error.map(|_| ()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("start_paused"), "{error}");
         let error = Runtime::builder().max_blocking_threads(0).build();
         assert!(
             error

@@ -312,7 +312,7 @@ fn what_is_ready_when_main_ends_keeps_its_place_for_the_next_block_on() {
 #[test]
 fn timers_fire_in_the_order_of_their_deadlines_and_then_of_their_making() {
     bounded(|watch| {
-        let builder = Runtime::builder().current_thread().start_paused(true);
+        let builder = Runtime::builder().current_thread().paused(true);
         let runtime = watch.build(builder);
         let log = Log::default();
         runtime.block_on(async {

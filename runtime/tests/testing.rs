@@ -126,10 +126,7 @@ fn a_test_that_hangs_fails_with_every_task_and_what_it_waits_for() {
 
 #[test]
 fn the_limit_reads_the_real_clock_and_the_test_may_stop_its_own() {
-    let config = Config::new()
-        .current_thread()
-        .start_paused(true)
-        .leak_check(true);
+    let config = Config::new().current_thread().paused(true).leak_check(true);
     run(config, sleep(1_000 * HOUR));
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const MS: Duration = Duration::from_millis(1);
 
 fn paused() -> Runtime {
-    let builder = Runtime::builder().current_thread().start_paused(true);
+    let builder = Runtime::builder().current_thread().paused(true);
     builder.build().unwrap()
 }
 

@@ -11,7 +11,7 @@
 //! | C4 | wait | the lock is held: the notification is used up |
 //! | C5 | waiter dropped between C2 and C4 | C2 for the next |
 
-use crate::ambient::{WaitKind, poll_budgeted, wait_reason};
+use crate::ambient::{WaitKind, poll_budgeted, uncancellable, wait_reason};
 use crate::lock::LockGuard;
 use crate::prim::const_fn;
 use crate::wait::{Entry, Protocol, WaitList, Waiter, block_on};
@@ -83,7 +83,8 @@ impl Condition {
     /// # Cancel safety
     ///
     /// A future dropped while it waits leaves the lock released. If it was notified, and did not hold the lock again, it
-    /// notifies the next waiter.
+    /// notifies the next waiter. A request to stop the task that comes while it takes the lock again is held back until it
+    /// has it: code after this call runs under the lock, and the request is heard where the task waits next.
     #[track_caller]
     pub fn wait<'l, T>(&self, guard: LockGuard<'l, T>) -> impl Future<Output = LockGuard<'l, T>> {
         self.wait_at(guard, Location::caller())
@@ -146,7 +147,8 @@ impl Condition {
         let lock = LockGuard::lock(&guard);
         self.wait_notified(guard, at).await;
         let owed = Owed(self);
-        let guard = lock.acquire_at(at).await;
+        // A request to stop is heard once the lock is held again, and whatever is under it can be put in order.
+        let guard = uncancellable(lock.acquire_at(at)).await;
         owed.settle();
         guard
     }

@@ -53,6 +53,14 @@ const WAITERS: u8 = 2;
 ///
 /// First come, first served; nobody overtakes a waiter.
 ///
+/// # Futurelock
+///
+/// A future that stands in line and is polled no more keeps everybody behind it waiting: the lock is handed to it and it
+/// does not take it. That happens where one task keeps a future of [`acquire`](Self::acquire) aside, borrowed by a `select!`
+/// say, and then waits for something else. Poll it on, or drop it first. A runtime in debug mode reports it, with the line
+/// that asked for the lock and the line the task waits at instead; so it does for permits and for items of queues.
+/// See [RFD 609](https://rfd.shared.oxide.computer/rfd/0609).
+///
 /// # Examples
 ///
 /// ```

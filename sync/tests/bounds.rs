@@ -138,7 +138,7 @@ fn leaves_that_wait_cost_no_budget() {
         .collect();
     assert!(ambient::has_budget_remaining());
     assert!(waiting.iter().all(|waiter| waiter.woken() == 0));
-    let reason = ambient::leave(outer);
+    let reason = ambient::leave(outer).reason;
     assert_eq!(reason.kind, ambient::WaitKind::Event);
     assert_eq!(reason.at.map(std::panic::Location::file), Some(file!()));
 }

@@ -44,6 +44,12 @@ pub fn run(words: &[String]) -> io::Result<()> {
         ["tls_echo", address, what, millis] => {
             client_tls::echo(parse(address), what, Duration::from_millis(parse(millis)))
         }
+        ["udp", address, count, millis] => datagrams(
+            parse(address),
+            parse(count),
+            Duration::from_millis(parse(millis)),
+        ),
+        ["pump", address, amount] => pump(parse(address), parse(amount)),
         ["hold", address, count] => hold(parse(address), parse(count)),
         _ => Err(io::Error::other(format!("unknown client {words:?}"))),
     }
@@ -183,4 +189,65 @@ fn hold(address: SocketAddr, count: usize) -> io::Result<()> {
     io::stdin().read_line(&mut String::new())?;
     drop(streams);
     Ok(())
+}
+
+/// Keeps `count` datagrams under way.
+fn datagrams(address: SocketAddr, count: usize, length: Duration) -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(address)?;
+    // Lost datagrams are missed, not waited for.
+    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+    let mut buffer = [7; MESSAGE];
+    let mut exchange = |until: Instant| -> io::Result<usize> {
+        let mut echoed = 0;
+        while Instant::now() < until {
+            for _ in 0..count {
+                socket.send(&[7; MESSAGE])?;
+            }
+            for _ in 0..count {
+                match socket.recv(&mut buffer) {
+                    Ok(_) => echoed += 1,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(echoed)
+    };
+    exchange(Instant::now() + WARM_UP)?;
+    println!("warm");
+    let begin = Instant::now();
+    let echoed = exchange(begin + length)?;
+    println!("{echoed} {}", nanos(begin.elapsed()));
+    Ok(())
+}
+
+/// Sends `amount` MiB to `address`, which passes them on to us.
+fn pump(address: SocketAddr, amount: usize) -> io::Result<()> {
+    const PIECE: usize = 64 << 10;
+    const PIECES_PER_MIB: usize = (1 << 20) / PIECE;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    println!("{}", listener.local_addr()?);
+    let mut source = std::net::TcpStream::connect(address)?;
+    let (mut sink, _) = listener.accept()?;
+    let feed = std::thread::spawn(move || -> io::Result<()> {
+        let piece = vec![7; PIECE];
+        for _ in 0..(amount + amount / 16) * PIECES_PER_MIB {
+            source.write_all(&piece)?;
+        }
+        Ok(())
+    });
+    let mut piece = vec![0; PIECE];
+    let mut drain = |amount: usize| -> io::Result<()> {
+        for _ in 0..amount * PIECES_PER_MIB {
+            sink.read_exact(&mut piece)?;
+        }
+        Ok(())
+    };
+    drain(amount / 16)?;
+    println!("warm");
+    let begin = Instant::now();
+    drain(amount)?;
+    println!("{}", nanos(begin.elapsed()));
+    feed.join().expect("sending does not panic")
 }

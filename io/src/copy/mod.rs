@@ -15,8 +15,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncRead, AsyncWrite};
 use loxley_sync::ambient::{WaitKind, poll_budget, wait_reason};
+
+use crate::traits::{AsyncRead, AsyncWrite};
 
 /// Between reading and writing, in each direction. Allocated when the first byte is waited for.
 const BUFFER: usize = 32 << 10;

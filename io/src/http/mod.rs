@@ -10,6 +10,7 @@
 //! | `connection.rs` | the life of one connection, and what all connections of a server share |
 //! | `alarm.rs` | one timer per connection in place of one per request |
 //! | `server.rs` | the builder, the accept loop, the end |
+//! | `timeout.rs` | a limit on a service's answers, as a tower layer |
 //!
 //! # Limits
 //!
@@ -24,7 +25,8 @@
 //! | HTTP/2 bytes kept for sending, of a stream | 400 KiB (hyper's) | – |
 //!
 //! A body that is not read is not taken from the socket, and one that is not sent is not asked for: both ends feel the
-//! other's pace. How long a body may take is not limited: put a [`timeout`](loxley_runtime::timeout) around what awaits it.
+//! other's pace. How long a service may take to answer is up to a [`TimeoutLayer`]. How long a body may take is not limited:
+//! put a [`timeout`](loxley_runtime::timeout) around what awaits it.
 //!
 //! # Examples
 //!
@@ -44,6 +46,7 @@ mod alarm;
 mod connection;
 mod server;
 mod service;
+mod timeout;
 
 use std::error::Error;
 use std::fmt;
@@ -56,6 +59,7 @@ pub use hyper::{Request, Response, StatusCode};
 pub use crate::hyper_rt::{Executor, Timer};
 pub use server::{Drained, Serve, Server, ServerHandle, serve, serve_on};
 pub use service::{HttpService, HyperService, IntoService, Peer, TowerService};
+pub use timeout::{TimeoutFuture, TimeoutLayer, TimeoutService};
 
 /// Any error, as hyper and tower pass them on.
 pub type BoxError = Box<dyn Error + Send + Sync>;

@@ -96,7 +96,7 @@ mod tests {
 
     /// Attempts as (when they end, whether they succeed), and after how many milliseconds which one won.
     fn outcome(attempts: &[(u32, bool)], delay: Option<u32>) -> (u128, Result<usize, Vec<usize>>) {
-        let config = Config::new().current_thread().start_paused(true);
+        let config = Config::new().current_thread().paused(true);
         run(config.leak_check(true), async {
             let start = now();
             let attempts = attempts

@@ -101,3 +101,64 @@ impl fmt::Display for Unfit {
 }
 
 impl std::error::Error for Unfit {}
+
+/// Whether the descriptor is closed, as a program may be started.
+pub(crate) fn is_closed(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::BADF)
+}
+
+/// Ends a thread's wait for a descriptor from outside.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    outlet: OwnedFd,
+    inlet: OwnedFd,
+}
+
+/// Why a wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    Rung,
+    /// The descriptor is ready, or broken, which trying will show.
+    Ready,
+}
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (outlet, inlet) = pipe()?;
+        Ok(Self { outlet, inlet })
+    }
+
+    /// Ends the wait that is going on, or the next one.
+    pub(crate) fn ring(&self) {
+        // Refused only if it has been rung very often and not been heard yet.
+        let _ = rustix::io::write(&self.inlet, &[1]);
+    }
+
+    /// Blocks until `fd` is ready or the bell is rung.
+    pub(crate) fn wait(&self, fd: BorrowedFd<'_>, access: Access) -> io::Result<Woken> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let wanted = match access {
+            Access::Read => PollFlags::IN,
+            Access::Write => PollFlags::OUT,
+        };
+        let mut polled = [
+            PollFd::new(&self.outlet, PollFlags::IN),
+            PollFd::from_borrowed_fd(fd, wanted),
+        ];
+        loop {
+            match poll(&mut polled, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => {
+                    result?;
+                    break;
+                }
+            }
+        }
+        if polled[0].revents().is_empty() {
+            return Ok(Woken::Ready);
+        }
+        let mut rings = [0; 64];
+        while rustix::io::read(&self.outlet, &mut rings[..]).is_ok_and(|n| n == rings.len()) {}
+        Ok(Woken::Rung)
+    }
+}

@@ -9,6 +9,7 @@
 mod futures;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod stdio;
 mod streams;
 #[cfg(feature = "tokio-io")]
 mod tokio;

@@ -82,6 +82,8 @@ pub struct PoolConfig {
     pub on_thread: Option<Hook>,
     /// Called after `on_thread`, before the first job.
     pub on_start: Option<Hook>,
+    /// Called after each job, when the pool counts its thread as idle.
+    pub on_idle: Option<Hook>,
     /// Called after the last job.
     pub on_stop: Option<Hook>,
     /// The longest spin before a thread sleeps, in looks at the queue; 0 switches spinning off.
@@ -97,6 +99,7 @@ impl Default for PoolConfig {
             stack_size: None,
             on_thread: None,
             on_start: None,
+            on_idle: None,
             on_stop: None,
             spin_looks: SPIN_LOOKS,
         }
@@ -436,6 +439,10 @@ impl Shared {
         while let Next::Run(runnable, duty) = this.next(&me, searching, &mut spin) {
             Self::carry_out(this, duty);
             runnable.run();
+            if let Some(hook) = &config.on_idle {
+                this.inner.lock().record(seat).job = None;
+                contained(|| hook());
+            }
             searching = false;
         }
         if let Some(hook) = &config.on_stop {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Gives tasks one by one as they end: the very tasks, which are then awaited for their results.
 ///
-/// Nothing is cancelled when it is dropped, cancelled or out of time.
+/// Nothing is cancelled when it is dropped, cancelled or out of time. With feature `stream` it is a `Stream`, too.
 ///
 /// # Examples
 ///
@@ -105,7 +105,7 @@ impl<T> AsCompleted<T> {
             .collect()
     }
 
-    fn poll_next_task(&mut self, cx: &mut Context<'_>) -> Poll<Option<Task<T>>> {
+    pub(crate) fn poll_next_task(&mut self, cx: &mut Context<'_>) -> Poll<Option<Task<T>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }

@@ -125,6 +125,11 @@ pub trait TryBatch<E>: Batch {
 /// Tasks and futures that may be gathered: a tuple of up to eight, or anything that can be iterated over.
 ///
 /// `Values` is what gathering gives: a tuple for a tuple, else a `Vec`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple, `Vec` or iterator of futures",
+    label = "these cannot run as tasks",
+    note = "give a tuple of up to eight futures or tasks, `gather((a, b))`, or an iterator of them; each must be `Send` and own what it uses"
+)]
 pub trait IntoTasks<Values> {
     /// The tasks.
     #[doc(hidden)]

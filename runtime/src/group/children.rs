@@ -1,17 +1,19 @@
 //! The children of a task group: how many there are, whom to cancel, what went wrong.
 //!
-//! A child holds a [`Ticket`] until its future is dropped, and the last one to go wakes the parent. So the end of a group
+//! A child holds a [`Ticket`] until its task is complete, and the last one to go wakes the parent. So the end of a group
 //! waits for a count, not for handles, and costs a child one atomic operation. The list of children is there to cancel
 //! them; those that have ended are swept out of it when it has doubled.
 //!
 //! # State
 //!
-//! `live` counts the tickets. When it is zero and the body is over, the parent turns it to [`ENDED`] (E1), after which
-//! nobody enters (E2 fails). *Aborting* is a flag that is set once, under the lock (E3); whoever adds a child looks at it
-//! under the same lock, so a child is either in the list that E3 takes or cancelled by its creator.
+//! `live` counts the tickets, between the parent's first poll (E0) and the group's end. When it is zero and the body is over,
+//! the parent turns it to [`ENDED`] (E1), after which nobody enters (E2 fails). *Aborting* is a flag that is set once, under
+//! the lock (E3); whoever adds a child looks at it under the same lock, so a child is either in the list that E3 takes or
+//! cancelled by its creator.
 //!
 //! | edge | by | duty |
 //! |---|---|---|
+//! | E0 | `scope`, UNUSED → CLAIMED; parent, CLAIMED → 0 | run the body |
 //! | E1 | parent, `live` 0 → ENDED | return the outcome |
 //! | E2 | creator, `live` + 1 | spawn with the ticket |
 //! | E3 | abort | cancel the list, wake the parent |
@@ -21,7 +23,7 @@
 //!
 //! E4 releases what a child did to E1's acquire. The rest is ordered by the lock.
 
-use crate::task::TaskRef;
+use crate::task::{AfterEnd, TaskRef, leave_after_end};
 use loxley_sync::Semaphore;
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::prim::lock::Mutex;
@@ -32,6 +34,19 @@ use std::task::{Context, Poll};
 
 /// The group is over: nobody enters any more.
 const ENDED: usize = usize::MAX;
+
+/// Nobody has given it a body.
+const UNUSED: usize = usize::MAX - 1;
+
+/// It has a body that was not polled yet.
+const CLAIMED: usize = usize::MAX - 2;
+
+/// Why somebody may not be a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    NotYet,
+    Ended,
+}
 
 /// A list of children shorter than this is not swept.
 const SWEEP_MIN: usize = 64;
@@ -56,10 +71,10 @@ struct Book<E> {
     is_aborting: bool,
 }
 
-impl<E> Children<E> {
+impl<E: Send + 'static> Children<E> {
     pub(super) fn new(limit: Option<usize>) -> Self {
         Self {
-            live: AtomicUsize::new(0),
+            live: AtomicUsize::new(UNUSED),
             aborting: AtomicBool::new(false),
             parent: WaitCell::new(),
             limit: limit.map(|limit| Arc::new(Semaphore::new(limit))),
@@ -73,15 +88,38 @@ impl<E> Children<E> {
         }
     }
 
-    /// E2: the right to be a child. `None` if the group has ended.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Ticket<E>> {
+    /// E0, once: the group has got a body. False if it had one.
+    pub(super) fn claim(&self) -> bool {
+        // ordering: relaxed, of several that try one wins; what its body sees travels with its future.
+        self.live
+            .compare_exchange(UNUSED, CLAIMED, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// E0: the body is about to run.
+    pub(super) fn open(&self) {
+        debug_assert_eq!(
+            self.live.load(Ordering::Relaxed), // ordering: a check by the only writer.
+            CLAIMED,
+            "E0 open, once"
+        );
+        // ordering: relaxed, whoever may enter has got the handle from the body.
+        self.live.store(0, Ordering::Relaxed);
+    }
+
+    /// E2: the right to be a child.
+    pub(super) fn enter(self: &Arc<Self>) -> Result<Ticket<E>, Closed> {
         // ordering: relaxed, a count; what the child sees travels with the spawn (E2).
         let entered = self
             .live
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
-                (live != ENDED).then(|| live + 1)
+                (live < CLAIMED).then(|| live + 1)
             });
-        entered.is_ok().then(|| Ticket(self.clone()))
+        match entered {
+            Ok(_) => Ok(Ticket(Some(self.clone()))),
+            Err(ENDED) => Err(Closed::Ended),
+            Err(_) => Err(Closed::NotYet),
+        }
     }
 
     /// Notes a child that was spawned, so that it is cancelled with the others.
@@ -181,14 +219,31 @@ impl<E> Children<E> {
 /// What a child hears that is cancelled with its group.
 pub(super) const SHUTTING_DOWN: &str = "its task group is shutting down";
 
-/// The right to be a child; the group does not end before it is dropped.
-pub(super) struct Ticket<E>(pub(super) Arc<Children<E>>);
+/// What the task of a child ends with that has failed, or never started.
+pub(super) const FAILED: &str = "it failed, or never started; its task group has the error";
 
-impl<E> Drop for Ticket<E> {
+/// The right to be a child. The group does not end before the task is complete whose future held it.
+pub(super) struct Ticket<E: Send + 'static>(Option<Arc<Children<E>>>);
+
+impl<E: Send + 'static> Ticket<E> {
+    pub(super) fn group(&self) -> &Children<E> {
+        self.0.as_ref().expect("it goes with the ticket")
+    }
+}
+
+impl<E: Send + 'static> Drop for Ticket<E> {
     fn drop(&mut self) {
+        if let Some(children) = self.0.take() {
+            leave_after_end(children);
+        }
+    }
+}
+
+impl<E: Send + 'static> AfterEnd for Children<E> {
+    fn after_end(self: Arc<Self>) {
         // ordering: release pairs with E1 (E4); the last one wakes, and needs to see nothing.
-        if self.0.live.fetch_sub(1, Ordering::Release) == 1 {
-            self.0.parent.wake();
+        if self.live.fetch_sub(1, Ordering::Release) == 1 {
+            self.parent.wake();
         }
     }
 }

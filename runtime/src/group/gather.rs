@@ -212,7 +212,7 @@ impl<Tasks: Batch> Gathering<Tasks> {
                     let error = self.heard.get_or_insert(error);
                     if asked == 0 {
                         self.is_over = true;
-                        self.scope.raise(error.clone());
+                        self.scope.raise(error.clone(), cx);
                     }
                 }
                 Verdict::Done(Progress::Stopped(index)) if self.tasks.is_panic(index) => {

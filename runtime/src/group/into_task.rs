@@ -23,6 +23,11 @@ use std::future::Future;
 ///     assert_eq!(two, 2);
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a task nor a future that can become one",
+    label = "this cannot run as a task",
+    note = "a future that becomes a task must be `Send` and own what it uses"
+)]
 pub trait IntoTask<T> {
     /// The task.
     ///

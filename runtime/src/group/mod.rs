@@ -8,13 +8,14 @@
 //! | `into_task.rs` | [`IntoTask`]: a task is taken as it is, a future is spawned |
 //! | `arrivals.rs` | how one future waits for many tasks and is told which of them ended |
 //! | `batch.rs` `gather.rs` | tasks side by side, for all their results |
-//! | `task_group.rs` `children.rs` `error_group.rs` | groups that end together |
+//! | `task_group.rs` `child.rs` `children.rs` `error_group.rs` | groups that end together |
 //! | `race.rs` `staggered.rs` `wait_for.rs` | futures inside the caller's task: the first of several, or none in time |
 //! | `shield.rs` `wait.rs` `as_completed.rs` | waiting that never cancels what it waits for |
 
 mod arrivals;
 mod as_completed;
 mod batch;
+mod child;
 mod children;
 mod error_group;
 mod gather;
@@ -28,12 +29,13 @@ mod wait_for;
 
 pub use as_completed::{AsCompleted, as_completed};
 pub use batch::IntoTasks;
+pub use child::{Child, ChildOutput};
 pub use error_group::ErrorGroup;
 pub use gather::{Gather, GatherResults, TryGather, gather, try_gather};
 pub use into_task::IntoTask;
-pub use race::{Race, race};
+pub use race::{IntoRace, Race, race};
 pub use shield::{Shield, shield};
 pub use staggered::staggered_race;
-pub use task_group::{Child, ChildOutput, TaskGroup, TaskGroupBuilder, task_group};
+pub use task_group::{TaskGroup, TaskGroupBuilder, task_group};
 pub use wait::{ReturnWhen, Wait, Waited, wait};
 pub use wait_for::wait_for;

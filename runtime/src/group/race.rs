@@ -6,7 +6,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Polls futures side by side and gives the output of the first that is ready; the others are dropped before.
+/// Polls futures side by side and gives the output of the first that is ready; the others are dropped before. They come as
+/// anything that can be iterated over, or as a tuple of up to eight of different types with one output.
 ///
 /// The futures run inside the task that awaits, not in parallel, and may borrow from it. Of several that are ready at once the
 /// first given wins. A [`Task`](crate::Task) among them that loses is dropped like the others, which detaches it.
@@ -36,18 +37,104 @@ use std::task::{Context, Poll, ready};
 ///
 /// loxley_runtime::run(async {
 ///     assert_eq!(race([answer(10_000), answer(1)]).await, 1);
+///     assert_eq!(race((answer(10_000), async { 2 })).await, 2);
 /// });
 /// ```
 #[track_caller]
 #[doc(alias = "select")]
-pub fn race<F: Future>(futures: impl IntoIterator<Item = F>) -> Race<F> {
-    let futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    assert!(
-        !futures.is_empty(),
-        "race between nothing: there must be at least one future to win"
-    );
-    Race { futures }
+pub fn race<Kind, Futures: IntoRace<Kind>>(futures: Futures) -> Race<Futures::Racers> {
+    Race {
+        racers: Some(futures.into_racers()),
+    }
 }
+
+/// What can be given to [`race`]: an iterator of futures, or a tuple of up to eight.
+///
+/// `Kind` only tells the two apart.
+pub trait IntoRace<Kind> {
+    /// The futures, ready to be polled.
+    type Racers: Racers;
+
+    /// Puts them where they can be polled.
+    #[doc(hidden)]
+    #[track_caller]
+    fn into_racers(self) -> Self::Racers;
+}
+
+/// Futures with one output. Not to be implemented elsewhere.
+#[doc(hidden)]
+pub trait Racers: Unpin {
+    type Output;
+
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Self::Output>;
+}
+
+/// Marks what can be iterated over.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct List;
+
+/// Marks a tuple.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Tuple;
+
+impl<F: Future, I: IntoIterator<Item = F>> IntoRace<List> for I {
+    type Racers = Vec<Pin<Box<F>>>;
+
+    #[track_caller]
+    fn into_racers(self) -> Self::Racers {
+        let futures: Vec<_> = self.into_iter().map(Box::pin).collect();
+        assert!(
+            !futures.is_empty(),
+            "race between nothing: there must be at least one future to win"
+        );
+        futures
+    }
+}
+
+impl<F: Future> Racers for Vec<Pin<Box<F>>> {
+    type Output = F::Output;
+
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut polls = self.iter_mut().map(|future| future.as_mut().poll(cx));
+        polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    }
+}
+
+macro_rules! tuple {
+    ($($F:ident $at:tt),+) => {
+        impl<T, $($F: Future<Output = T>),+> IntoRace<Tuple> for ($($F,)+) {
+            type Racers = ($(Pin<Box<$F>>,)+);
+
+            fn into_racers(self) -> Self::Racers {
+                ($(Box::pin(self.$at),)+)
+            }
+        }
+
+        impl<T, $($F: Future<Output = T>),+> Racers for ($(Pin<Box<$F>>,)+) {
+            type Output = T;
+
+            fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+                $(
+                    if let Poll::Ready(value) = self.$at.as_mut().poll(cx) {
+                        return Poll::Ready(value);
+                    }
+                )+
+                Poll::Pending
+            }
+        }
+    };
+}
+
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
 /// Futures of which the first is wanted; made by [`race`].
 ///
@@ -55,36 +142,31 @@ pub fn race<F: Future>(futures: impl IntoIterator<Item = F>) -> Race<F> {
 ///
 /// Dropping it drops every future.
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Race<F> {
-    futures: Vec<Pin<Box<F>>>,
+pub struct Race<R> {
+    racers: Option<R>,
 }
 
-impl<F: Future> Future for Race<F> {
-    type Output = F::Output;
+impl<R: Racers> Future for Race<R> {
+    type Output = R::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        assert!(
-            !self.futures.is_empty(),
-            "a race was awaited again after it had a winner"
-        );
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
+        let Some(racers) = &mut self.racers else {
+            panic!("a race was awaited again after it had a winner");
+        };
         ready!(ambient::poll_budget(cx));
-        let mut ready = self
-            .futures
-            .iter_mut()
-            .map(|future| future.as_mut().poll(cx));
-        let won = ready.find(Poll::is_ready).unwrap_or(Poll::Pending);
+        let won = racers.poll_first(cx);
         if won.is_ready() {
             // The losers go before the value is handed on: what they held is free by then.
-            self.futures.clear();
+            self.racers = None;
         }
         won
     }
 }
 
-impl<F> fmt::Debug for Race<F> {
+impl<R> fmt::Debug for Race<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Race")
-            .field("futures", &self.futures.len())
+            .field("is_over", &self.racers.is_none())
             .finish()
     }
 }

@@ -1,23 +1,21 @@
 //! A group of tasks that ends together: no child outlives it, the first failure cancels the rest.
 //!
-//! The parent polls the body of the group inside its own task; children are tasks. A child's future is wrapped, so that its
-//! error or panic goes into the group's book (`children.rs`) and the child's own task then ends cancelled.
+//! The parent polls the body of the group inside its own task; children are tasks (`child.rs`), whose errors and panics go
+//! into the group's book (`children.rs`).
 
 use super::ErrorGroup;
-use super::IntoTask;
-use super::children::{Children, Payload, SHUTTING_DOWN, Ticket};
-use crate::task::{Task, TaskError};
+use super::child::{Child, ChildOutput, Work, poll_catching, run_child, run_limited};
+use super::children::{Children, Closed, Payload, SHUTTING_DOWN};
 use loxley_sync::CancelledError;
 use loxley_sync::ambient::scope::{Kind, Scope, Settled, Verdict};
 use loxley_sync::ambient::{self, WaitKind};
 use std::fmt;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
 /// Runs `body` with a group of tasks, and ends when the body and every child have ended.
 ///
@@ -68,7 +66,7 @@ where
     F: Future<Output = Result<R, E>>,
     E: Send + 'static,
 {
-    supervise(TaskGroup::open(None), body, Location::caller())
+    TaskGroup::new().scope(body)
 }
 
 /// The handle of a running group: adds children to it, from its body and from its children, and cancels it.
@@ -105,10 +103,61 @@ impl<E: Send + 'static> TaskGroup<E> {
         }
     }
 
-    fn open(limit: Option<usize>) -> Self {
+    /// A group without a body yet: for who has to [`cancel`](Self::cancel) it from elsewhere, perhaps before it begins.
+    /// Otherwise [`task_group`] is all there is to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_runtime::TaskGroup;
+    /// use std::convert::Infallible;
+    /// use std::future::pending;
+    ///
+    /// loxley_runtime::run(async {
+    ///     let group = TaskGroup::<Infallible>::new();
+    ///     group.cancel(); // The body begins and is interrupted where it first waits.
+    ///     let ended = group.scope(|_| pending::<Result<(), Infallible>>()).await;
+    ///     assert!(ended.unwrap_err().is_cancelled());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limit(None)
+    }
+
+    fn with_limit(limit: Option<usize>) -> Self {
         Self {
             children: Arc::new(Children::new(limit)),
         }
+    }
+
+    /// [`task_group`] with this group, once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`task_group`].
+    ///
+    /// # Panics
+    ///
+    /// If the group has or had a body, at the caller's line.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`task_group`].
+    #[track_caller]
+    pub fn scope<R, B, F>(
+        &self,
+        body: B,
+    ) -> impl Future<Output = Result<R, ErrorGroup<E>>> + use<E, R, B, F>
+    where
+        B: FnOnce(Self) -> F,
+        F: Future<Output = Result<R, E>>,
+    {
+        assert!(
+            self.children.claim(),
+            "this task group has a body already: a group is used once, make another one"
+        );
+        supervise(self.clone(), body, Location::caller())
     }
 
     /// Starts `future`, of `()` or of a `Result` with the group's error, as a child. Dropping what it returns is fine: the
@@ -126,26 +175,36 @@ impl<E: Send + 'static> TaskGroup<E> {
         F::Output: ChildOutput<E> + 'static,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        let Some(ticket) = self.children.enter() else {
-            panic!(
+        let ticket = match self.children.enter() {
+            Ok(ticket) => ticket,
+            Err(Closed::Ended) => panic!(
                 "this task group has ended: create its tasks in its body or in its children, \
                  or use `create_task` for one that may outlive it"
-            );
+            ),
+            Err(Closed::NotYet) => panic!(
+                "this task group has not been entered: create its tasks in the body given to `scope`, which has to run"
+            ),
         };
-        let work = Work { future, ticket };
+        let work = Work::new(future, ticket);
         let task = if self.children.limit.is_some() {
             crate::create_task(run_limited(work))
         } else {
             crate::create_task(run_child(work))
         };
         self.children.adopt(task.as_ref());
-        Child(task)
+        Child::new(task)
     }
 
     /// Ends the group early: cancels its children and its body. The errors that come of it are still given. Does nothing
     /// when called twice or after the end.
     pub fn cancel(&self) {
         self.children.abort();
+    }
+}
+
+impl<E: Send + 'static> Default for TaskGroup<E> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -157,7 +216,7 @@ impl<E> Clone for TaskGroup<E> {
     }
 }
 
-impl<E> fmt::Debug for TaskGroup<E> {
+impl<E: Send + 'static> fmt::Debug for TaskGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskGroup")
             .field("is_shutting_down", &self.children.is_aborting())
@@ -204,142 +263,7 @@ impl<E: Send + 'static> TaskGroupBuilder<E> {
         B: FnOnce(TaskGroup<E>) -> F,
         F: Future<Output = Result<R, E>>,
     {
-        supervise(TaskGroup::open(self.limit), body, Location::caller())
-    }
-}
-
-/// What the future of a child may give: `()`, or a `Result` with the error of its group.
-pub trait ChildOutput<E>: Send {
-    /// What the child's handle gives.
-    type Value;
-
-    /// The value, or what the group fails with.
-    ///
-    /// # Errors
-    ///
-    /// The error for the group.
-    #[doc(hidden)]
-    fn into_outcome(self) -> Result<Self::Value, E>;
-}
-
-impl<E> ChildOutput<E> for () {
-    type Value = ();
-
-    fn into_outcome(self) -> Result<(), E> {
-        Ok(self)
-    }
-}
-
-impl<U: Send, E: Send> ChildOutput<E> for Result<U, E> {
-    type Value = U;
-
-    fn into_outcome(self) -> Self {
-        self
-    }
-}
-
-/// A child of a [`TaskGroup`]: a [`Task`] that may be dropped without a word, since its group waits for it.
-///
-/// Awaited after it failed, it gives [`TaskError::Cancelled`]: its group has the error. A body that gets to see that, because
-/// it did not have to wait, and fails for it, adds an error of its own after the child's.
-pub struct Child<T>(Task<T>);
-
-impl<T> Child<T> {
-    /// The child as a plain task.
-    pub fn into_inner(self) -> Task<T> {
-        self.0
-    }
-}
-
-impl<T> Deref for Child<T> {
-    type Target = Task<T>;
-
-    fn deref(&self) -> &Task<T> {
-        &self.0
-    }
-}
-
-impl<T> Future for Child<T> {
-    type Output = Result<T, TaskError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl<T> IntoTask<T> for Child<T> {
-    fn into_task(self) -> Task<T> {
-        self.0
-    }
-}
-
-impl<T> fmt::Debug for Child<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Child").field(&self.0.as_ref()).finish()
-    }
-}
-
-/// A child before it runs. Its ticket is its last field, so that it goes after the future.
-struct Work<F, E> {
-    future: F,
-    ticket: Ticket<E>,
-}
-
-impl<F, E> Work<F, E> {
-    /// Taken apart by a call, so that until then an async block holds the whole and drops it in order.
-    fn open(self) -> (F, Ticket<E>) {
-        (self.future, self.ticket)
-    }
-}
-
-/// The task of a child.
-async fn run_child<F, E>(work: Work<F, E>) -> <F::Output as ChildOutput<E>>::Value
-where
-    F: Future,
-    F::Output: ChildOutput<E>,
-{
-    let (future, ticket) = work.open();
-    if !ticket.0.is_aborting() {
-        match catching(future).await.map(ChildOutput::into_outcome) {
-            Ok(Ok(value)) => return value,
-            Ok(Err(error)) => ticket.0.fail(error),
-            Err(payload) => ticket.0.panicked(payload),
-        }
-    }
-    // What it had to say is said: the task has no value, so it ends cancelled.
-    if let Some(task) = crate::current_task() {
-        task.cancel_with("it failed, or never started; its task group has the error");
-    }
-    pending().await
-}
-
-/// [`run_child`], one of at most so many.
-async fn run_limited<F, E>(work: Work<F, E>) -> <F::Output as ChildOutput<E>>::Value
-where
-    F: Future,
-    F::Output: ChildOutput<E>,
-{
-    let permit = work.ticket.0.limit.clone();
-    let _permit = match permit {
-        Some(limit) => Some(limit.acquire_owned().await),
-        None => None,
-    };
-    run_child(work).await
-}
-
-/// The output of `future`, which is dropped by then, or its panic.
-async fn catching<F: Future>(future: F) -> Result<F::Output, Payload> {
-    let mut future = pin!(future);
-    poll_fn(|cx| poll_catching(future.as_mut(), cx)).await
-}
-
-fn poll_catching<F: Future>(
-    future: Pin<&mut F>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, Payload>> {
-    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(payload) => Poll::Ready(Err(payload)),
+        TaskGroup::with_limit(self.limit).scope(body)
     }
 }
 
@@ -352,8 +276,10 @@ async fn supervise<E, R, B, F>(
 where
     B: FnOnce(TaskGroup<E>) -> F,
     F: Future<Output = Result<R, E>>,
+    E: Send + 'static,
 {
     let children = group.children.clone();
+    children.open();
     let mut abandoned = Abandoned(Some(&children));
     // 1. The body, until it ends or is interrupted.
     let mut value = None;
@@ -400,7 +326,7 @@ enum Body<T> {
 
 /// Polls the body in a scope that catches. When the group shuts down, what is inside the body hears it first, as it may have
 /// to clean up.
-async fn run_body<E, F: Future>(
+async fn run_body<E: Send + 'static, F: Future>(
     children: &Children<E>,
     body: F,
     at: &'static Location<'static>,
@@ -435,7 +361,7 @@ async fn run_body<E, F: Future>(
 }
 
 /// Waits in a scope that holds: a request cancels the children and is kept in `outside`.
-async fn wait_for_children<E>(
+async fn wait_for_children<E: Send + 'static>(
     children: &Children<E>,
     outside: &mut Option<CancelledError>,
     at: &'static Location<'static>,
@@ -480,9 +406,9 @@ fn ask_again(error: &CancelledError) {
 }
 
 /// Cancels the children of a group that is dropped before its end.
-struct Abandoned<'a, E>(Option<&'a Children<E>>);
+struct Abandoned<'a, E: Send + 'static>(Option<&'a Children<E>>);
 
-impl<E> Drop for Abandoned<'_, E> {
+impl<E: Send + 'static> Drop for Abandoned<'_, E> {
     fn drop(&mut self) {
         if let Some(children) = self.0 {
             children.abort();

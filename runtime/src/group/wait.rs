@@ -18,6 +18,10 @@ pub enum ReturnWhen {
     /// When a task has ended, in whichever way.
     #[doc(alias = "FIRST_COMPLETED")]
     FirstCompleted,
+    /// When a task has panicked, or all have ended. One that was cancelled does not count; an `Err` counts where
+    /// [`Wait::count_errors`] says so.
+    #[doc(alias = "FIRST_EXCEPTION")]
+    FirstException,
     /// When all have ended.
     #[default]
     #[doc(alias = "ALL_COMPLETED")]
@@ -71,6 +75,8 @@ pub fn wait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Wait<T> {
         arrivals: Arrivals::default(),
         return_when: ReturnWhen::default(),
         limit: None,
+        is_error: |_| false,
+        has_failed: false,
         at: Location::caller(),
     }
 }
@@ -97,6 +103,9 @@ pub struct Wait<T> {
     left: usize,
     return_when: ReturnWhen,
     limit: Option<Sleep>,
+    /// Whether a value counts as a failure.
+    is_error: fn(&T) -> bool,
+    has_failed: bool,
     at: &'static Location<'static>,
 }
 
@@ -116,6 +125,27 @@ impl<T> Wait<T> {
     }
 }
 
+impl<T, E> Wait<Result<T, E>> {
+    /// Has [`ReturnWhen::FirstException`] return for a task that gives an `Err`, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_runtime::{ReturnWhen, create_task, wait};
+    /// use std::future::pending;
+    ///
+    /// loxley_runtime::run(async {
+    ///     let tasks = [create_task(pending()), create_task(async { Err::<(), _>("no disk") })];
+    ///     let waited = wait(tasks).return_when(ReturnWhen::FirstException).count_errors().await;
+    ///     assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
+    /// });
+    /// ```
+    pub fn count_errors(mut self) -> Self {
+        self.is_error = Result::is_err;
+        self
+    }
+}
+
 impl<T> Future for Wait<T> {
     type Output = Waited<T>;
 
@@ -126,6 +156,8 @@ impl<T> Future for Wait<T> {
             tasks,
             left,
             arrivals,
+            is_error,
+            has_failed,
             ..
         } = &mut *this;
         assert!(
@@ -136,11 +168,13 @@ impl<T> Future for Wait<T> {
             let finished = tasks[index].poll_finished(cx);
             if finished.is_ready() {
                 *left -= 1;
+                *has_failed |= tasks[index].has_failed(*is_error);
             }
             finished
         });
         let is_over = match this.return_when {
             ReturnWhen::FirstCompleted => this.left < this.tasks.len(),
+            ReturnWhen::FirstException => this.has_failed || this.left == 0,
             ReturnWhen::AllCompleted => this.left == 0,
         };
         if !is_over {

@@ -25,6 +25,7 @@ pub(super) fn block_on<F: Future>(
     let mut driver = shared.driver.lock();
     shared.fifo_park.settle();
     let _outer = current::enter_to_poll(shared.clone(), shared.main_shard());
+    let _tokio = shared.bridge.enter();
     let _driving = current::drive(shared);
     let id = shared.foreign.lock().ids.next();
     Main::scoped(
@@ -173,6 +174,7 @@ impl Shared {
     pub(crate) fn drain_fifo(self: &Arc<Self>) {
         let driver = self.driver.lock();
         self.fifo_park.settle();
+        let _tokio = self.bridge.enter();
         let outer = current::enter_to_poll(self.clone(), self.main_shard());
         let driving = current::drive(self);
         let tasks = self.close_foreign();

@@ -2,6 +2,7 @@
 
 use super::fifo;
 use super::monitor;
+use super::quiet::Ready;
 use super::shared::Shared;
 use crate::current;
 use crate::task::{Host, Main, Place, Reporter, Schedule, Scheduled, Slot, Steps, TaskError};
@@ -23,11 +24,14 @@ pub(crate) fn block_on<F: Future>(
         return fifo::block_on(shared, future, at);
     }
     let shard = MainShard::take(shared);
+    let presence = Presence::new(shared);
     let _outer = current::enter_to_poll(shared.clone(), shard.index());
+    let _tokio = shared.bridge.enter();
     let _slack = PreciseSleep::new();
     let host = Beside {
         shared: shared.clone(),
         thread: thread::current(),
+        ready: presence.ready.clone(),
     };
     let id = shared.foreign.lock().ids.next();
     Main::scoped(
@@ -39,6 +43,7 @@ pub(crate) fn block_on<F: Future>(
         |main, task| {
             let mut turns = 0;
             while !task.is_finished() {
+                presence.look();
                 if main.turn().is_none() {
                     shard.sleep();
                     turns = 0;
@@ -59,12 +64,16 @@ pub(crate) fn block_on<F: Future>(
 struct Beside {
     shared: Arc<Shared>,
     thread: Thread,
+    ready: Option<Arc<Ready>>,
 }
 
 impl Host for Beside {
     fn main_ready(&self, slot: &Slot, task: Scheduled) {
         let put = slot.put(task);
         debug_assert!(put.is_ok(), "one main task, one right to poll");
+        if let (Some(quiet), Some(ready)) = (&self.shared.quiet, &self.ready) {
+            quiet.main_ready(ready);
+        }
         self.thread.unpark();
     }
 
@@ -78,6 +87,38 @@ impl Host for Beside {
 
     fn main_reporter(&self) -> Reporter {
         self.shared.config.reporter.clone()
+    }
+}
+
+/// This thread, as seen by a clock that stands; of no account otherwise.
+struct Presence<'a> {
+    shared: &'a Shared,
+    ready: Option<Arc<Ready>>,
+}
+
+impl<'a> Presence<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        let ready = shared.quiet.as_ref().map(|quiet| {
+            quiet.enter_main();
+            Arc::new(Ready::new(false))
+        });
+        Self { shared, ready }
+    }
+
+    fn look(&self) {
+        if let (Some(quiet), Some(ready)) = (&self.shared.quiet, &self.ready) {
+            quiet.main_looks(ready);
+        }
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        if let (Some(quiet), Some(ready)) = (&self.shared.quiet, &self.ready) {
+            if quiet.leave_main(ready) {
+                self.shared.driver_handle.unpark();
+            }
+        }
     }
 }
 
@@ -104,6 +145,9 @@ impl<'a> MainShard<'a> {
 
     /// Until unparked, or until one of this shard's timers is due.
     fn sleep(&self) {
+        if self.shared.quiet.is_some() {
+            return self.shared.park_quietly();
+        }
         let timers = &self.shared.timers;
         let deadline = self.next_deadline();
         let is_watched = self.shared.monitor.is_started();

@@ -23,6 +23,7 @@
 //! | `main_task.rs` | `block_on` beside the workers |
 //! | `fifo.rs` | the strict one-thread flavour: the injector is its only queue |
 //! | `monitor.rs` | notices a poll that does not end |
+//! | `quiet.rs` | the standing clock beside workers, for tests |
 //! | `shutdown.rs` | the steps to silence |
 //!
 //! This room names no time future, no group and no socket.
@@ -33,6 +34,7 @@ pub(crate) mod idle;
 mod main_task;
 pub(crate) mod monitor;
 pub(crate) mod park;
+mod quiet;
 mod schedule;
 mod shared;
 pub(crate) mod shutdown;

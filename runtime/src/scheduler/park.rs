@@ -96,14 +96,18 @@ impl Park {
             deadline.into_iter().chain(limit).min()
         };
         let in_driver = |driver: &mut Driver| {
+            if let Some(quiet) = &shared.quiet {
+                return shared.wait_for_quiet(quiet, driver, batch);
+            }
             let foreign = timers.next_deadline_of(timers.foreign_shard());
             let wait = wait_until(shared, own().into_iter().chain(foreign).min());
             shared.set_driver_attended(true);
             let turn = driver.turn(wait, batch);
             shared.set_driver_attended(false);
-            turn
+            turn.map(drop)
         };
         let on_thread = || match own() {
+            _ if shared.quiet.is_some() => shared.park_quietly(),
             None => thread::park(),
             Some(deadline) => {
                 let now = timers.clock().now_ns();
@@ -117,6 +121,12 @@ impl Park {
             shared.report(format!("the driver cannot wait: {error}"));
         }
         notified
+    }
+
+    /// Whether there is a token that was not taken.
+    pub(super) fn has_token(&self) -> bool {
+        // ordering: acquire, with P3; see `quiet.rs` for who asks.
+        self.state.load(Ordering::Acquire) == NOTIFIED
     }
 
     /// P1 to P2 or P4, in the driver if nobody else is there. Whether a token was taken, and what was done in the driver.

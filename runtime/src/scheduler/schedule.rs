@@ -12,7 +12,8 @@ use super::core::Core;
 use super::shared::Shared;
 use crate::current;
 use crate::task::{
-    self, Fresh, Place, Reporter, Schedule, Scheduled, Steps, TaskId, TaskRef, drop_quietly, refuse,
+    self, Fresh, Place, Reporter, Schedule, Scheduled, Steps, TaskId, TaskRef, Turn, drop_quietly,
+    refuse,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -174,6 +175,20 @@ impl Shared {
     /// [`launch`](Self::launch), but with a name to give and a hook to call before anybody can take the task.
     #[cold]
     pub(crate) fn launch_announced(self: &Arc<Self>, fresh: Fresh<Self>, name: Option<Arc<str>>) {
+        let task = self.announce(fresh, name);
+        match current::with_core(self, task, |core, task| core.admit(self, task)) {
+            Ok(Ok(())) => {}
+            Ok(Err(refused)) => refuse(refused),
+            Err(task) => {
+                let admitted = self.registry.join(&mut self.foreign.lock().roster, task);
+                if let Some(refused) = self.place_from_outside(admitted) {
+                    refuse(refused);
+                }
+            }
+        }
+    }
+
+    fn announce(self: &Arc<Self>, fresh: Fresh<Self>, name: Option<Arc<str>>) -> Scheduled {
         let task = fresh.launch(self, self.next_id());
         let task_ref = task.as_ref();
         if let Some(name) = name {
@@ -184,15 +199,23 @@ impl Shared {
                 drop_quietly(payload);
             }
         }
-        match current::with_core(self, task, |core, task| core.admit(self, task)) {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => refuse(refused),
-            Err(task) => {
-                let admitted = self.registry.join(&mut self.foreign.lock().roster, task);
-                if let Some(refused) = self.place_from_outside(admitted) {
-                    refuse(refused);
-                }
-            }
+        task
+    }
+
+    /// [`launch_announced`](Self::launch_announced), with the task's first poll right here, before this returns.
+    pub(crate) fn launch_eager(self: &Arc<Self>, fresh: Fresh<Self>, name: Option<Arc<str>>) {
+        let task = self.announce(fresh, name);
+        let admitted = current::with_core(self, task, |core, task| {
+            self.registry.join(&mut core.roster, task)
+        });
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(task) => self.admit_main(task),
+        };
+        match admitted.map(Scheduled::run) {
+            Ok(Turn::Rest | Turn::Done) => {}
+            Ok(Turn::Requeue(task)) => self.schedule(task),
+            Err(refused) => refuse(refused),
         }
     }
 
@@ -218,7 +241,7 @@ impl Shared {
         }
     }
 
-    /// G1 through the foreign roster for a task that is not queued here; gives it back if the runtime is closed.
+    /// G1 through the foreign roster for a task that is not put into a queue; gives it back if the runtime is closed.
     pub(super) fn admit_main(&self, task: Scheduled) -> Result<Scheduled, Scheduled> {
         self.registry.join(&mut self.foreign.lock().roster, task)
     }

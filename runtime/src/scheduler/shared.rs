@@ -8,8 +8,10 @@
 use super::idle::Idle;
 use super::monitor::Monitor;
 use super::park::Park;
+use super::quiet::Quiet;
 use super::shutdown::Shutdown;
 use crate::blocking::Pool;
+use crate::bridge::Bridge;
 use crate::clock::Clock;
 use crate::driver::timers::Timers;
 use crate::driver::{Driver, DriverHandle};
@@ -41,7 +43,9 @@ pub(crate) struct Config {
     pub(crate) seed: u64,
     pub(crate) slow_poll: Duration,
     pub(crate) debug: bool,
-    pub(crate) start_paused: bool,
+    pub(crate) paused: bool,
+    /// Whether a hidden Tokio stands beside this runtime; without its feature, never.
+    pub(crate) tokio_context: bool,
     /// What `run` takes like SIGINT; the scheduler itself never looks at it.
     pub(crate) shutdown_signals: Vec<i32>,
     pub(crate) reporter: Reporter,
@@ -97,6 +101,9 @@ pub(crate) struct Shared {
     pub(super) pool: Pool,
     pub(super) monitor: Monitor,
     pub(super) shutdown: Shutdown,
+    /// Beside workers, if the clock stands: who is awake.
+    pub(super) quiet: Option<Quiet>,
+    pub(super) bridge: Bridge,
     /// Where the one thread of the strict flavour sleeps.
     pub(super) fifo_park: Park,
     /// Whether a thread waits in the driver right now: a hint for the monitor.
@@ -116,7 +123,7 @@ impl Shared {
     /// The shared part of a runtime, and a seat for each worker.
     pub(super) fn new(config: Config, pool: Pool) -> io::Result<(Arc<Self>, Vec<Seat>)> {
         let (driver, driver_handle) = Driver::new(config.io_events_max)?;
-        let clock = if config.start_paused {
+        let clock = if config.paused {
             Clock::paused()
         } else {
             Clock::new()
@@ -158,6 +165,8 @@ impl Shared {
             pool,
             monitor: Monitor::new(),
             shutdown: Shutdown::new(config.workers),
+            quiet: (config.paused && config.workers > 0).then(|| Quiet::new(config.workers)),
+            bridge: Bridge::start(config.tokio_context)?,
             fifo_park: Park::new(),
             driver_attended: AtomicBool::new(false),
             main_shard_taken: AtomicBool::new(false),
@@ -241,6 +250,16 @@ impl PoolHandle {
     pub(crate) fn bind(&self, shared: &Arc<Shared>) {
         let first = self.0.set(Arc::downgrade(shared));
         debug_assert!(first.is_ok(), "a pool belongs to one runtime");
+    }
+
+    /// What each thread of the pool does after a job, if the clock stands: whoever waits for silence looks again.
+    pub(crate) fn idle_hook(&self) -> Hook {
+        let this = self.clone();
+        Arc::new(move || {
+            if let Some(shared) = this.0.get().and_then(Weak::upgrade) {
+                shared.driver_handle.unpark();
+            }
+        })
     }
 
     /// What each thread of the pool does first.

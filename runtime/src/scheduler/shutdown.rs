@@ -169,6 +169,7 @@ impl Shared {
     pub(super) fn close_world(&self) {
         self.driver_handle.shutdown();
         self.timers.close();
+        self.bridge.stop();
     }
 
     /// Step 6. `None` waits for ever.
@@ -177,6 +178,9 @@ impl Shared {
         let left = || deadline.map(|at| at.saturating_duration_since(real_now()));
         let workers = self.shutdown.join(left);
         self.monitor.join();
+        if workers == 0 {
+            self.bridge.join(left());
+        }
         Unstopped {
             tasks: if workers == 0 {
                 Vec::new()

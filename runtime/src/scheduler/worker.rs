@@ -80,6 +80,7 @@ fn run(shared: &Arc<Shared>, seat: Seat) {
     let remote = &shared.remotes[index];
     remote.park.settle();
     precise_sleep();
+    let _tokio = shared.bridge.enter();
     current::with_worker(shared, core, |current| {
         let worker = Worker {
             shared,

@@ -19,9 +19,14 @@ use super::join::TaskRef;
 use super::state::Request;
 use super::{raw, run};
 use loxley_sync::CancelledError;
+use loxley_sync::ambient::Asked;
+use loxley_sync::ambient::grants::Watch;
 use loxley_sync::ambient::scope::{Host, Planted};
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+/// What a task hears that its runtime ends.
+const SHUT_DOWN: &str = "the runtime shut down";
 
 impl TaskRef {
     /// Asks the task to stop: the innermost scope around the place where it waits hears it, such as a
@@ -108,10 +113,7 @@ impl TaskRef {
     pub(super) fn cancelled_error(&self) -> CancelledError {
         let cold = self.header().cold_if_any();
         let ended_by = cold.and_then(|cold| cold.ended_by.lock().clone());
-        // Without a request it was the runtime that ended, before or while the task was spawned.
-        ended_by.unwrap_or_else(|| {
-            CancelledError::new(Some("the runtime shut down".into()), self.spawned_at())
-        })
+        ended_by.unwrap_or_else(|| CancelledError::new(Some(SHUT_DOWN.into()), self.spawned_at()))
     }
 }
 
@@ -120,20 +122,23 @@ impl TaskRef {
 pub(super) enum Delivered {
     /// The root took the request, or the runtime stops: the whole future is dropped.
     Root,
-    /// Poll the future; some of its scopes may be marked.
-    Inside { marked: bool },
+    /// Poll the future; its scopes are to know this.
+    Inside(Asked),
 }
 
-/// T13 and what it found. The caller holds *running*.
+/// T13 and what it found. The caller holds *running*. `has_outsiders`: the last poll has left scopes outside the tree that
+/// the next one can make enter.
 #[cold]
-pub(super) fn deliver(header: &Header) -> Delivered {
+pub(super) fn deliver(header: &Header, has_outsiders: bool) -> Delivered {
     if header.state.take_request() {
+        let error = CancelledError::new(Some(SHUT_DOWN.into()), header.spawned_at);
+        end(header.cold(), error);
         return Delivered::Root;
     }
     let Some(cold) = header.cold_if_any() else {
-        return Delivered::Inside { marked: false };
+        return Delivered::Inside(Asked::default());
     };
-    let delivery = cold.tree.deliver();
+    let delivery = cold.tree.deliver(has_outsiders);
     if let Some(error) = delivery.root {
         end(cold, error);
         return Delivered::Root;
@@ -141,13 +146,14 @@ pub(super) fn deliver(header: &Header) -> Delivered {
     for waker in delivery.wakers {
         run::wake_quietly(waker);
     }
-    if delivery.marked {
-        // The bit stays until every marked scope has acted.
+    if delivery.marked || delivery.enter {
+        // The bit stays until every marked scope has acted, and until everybody has heard of the request.
         header.state.keep_request();
     }
-    Delivered::Inside {
+    Delivered::Inside(Asked {
         marked: delivery.marked,
-    }
+        enter: delivery.enter,
+    })
 }
 
 /// The completion rule for a future that returned ready while the request bit was set: whether the value is given up.
@@ -169,6 +175,15 @@ fn end(cold: &Cold, error: CancelledError) {
     *cold.ended_by.lock() = Some(error);
 }
 
+/// The task was to end cancelled, but the drop of its future panicked: it ends with that.
+#[cold]
+pub(super) fn forget_end(header: &Header) {
+    if let Some(cold) = header.cold_if_any() {
+        let forgotten = cold.ended_by.lock().take();
+        drop(forgotten);
+    }
+}
+
 impl Host for Header {
     fn tree(&self) -> Arc<dyn Planted> {
         self.cold_shared()
@@ -182,6 +197,10 @@ impl Host for Header {
         self.state.requested()
     }
 
+    fn count(&self) -> usize {
+        self.cold_if_any().map_or(0, |cold| cold.tree.count())
+    }
+
     fn note(&self) {
         // The caller's thread polls the task, so T10 has nothing to enqueue.
         let noted = self.state.request();
@@ -189,5 +208,9 @@ impl Host for Header {
             !matches!(noted, Request::Enqueue),
             "noted from outside a poll"
         );
+    }
+
+    fn watch(&self, watch: Weak<Watch>) {
+        self.cold().watches.add(watch);
     }
 }

@@ -11,8 +11,9 @@ use super::callbacks::Callbacks;
 use super::raw::Vtable;
 use super::state::State;
 use super::{Failure, TaskId};
+use loxley_sync::ambient::grants::Watches;
 use loxley_sync::ambient::scope::{Planted, Tree};
-use loxley_sync::ambient::{WaitKind, WaitReason};
+use loxley_sync::ambient::{Left, WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
 use loxley_sync::prim::cell::{Tracked, UnsafeCell};
 use loxley_sync::prim::lock::Mutex;
@@ -67,6 +68,9 @@ pub(crate) struct Header {
     _tracked: Tracked,
 }
 
+/// In `wait_kind`, beside the number: scopes wait outside the tree.
+const OUTSIDERS: u8 = 1 << 7;
+
 /// What few tasks need: allocated when it is first asked for. Its scopes share it, for a future may be dropped elsewhere.
 #[derive(Default)]
 pub(crate) struct Cold {
@@ -77,6 +81,8 @@ pub(crate) struct Cold {
     pub(crate) callbacks: Mutex<Callbacks>,
     /// Its cancel scopes and the requests it was given.
     pub(crate) tree: Tree,
+    /// In debug mode: the waits whose grants it must pick up.
+    pub(crate) watches: Watches,
     /// The request that ended it.
     pub(crate) ended_by: Mutex<Option<CancelledError>>,
 }
@@ -130,12 +136,22 @@ impl Header {
 
     /// Remembers what the poll that just ended waits for.
     #[inline]
-    pub(crate) fn set_wait_reason(&self, reason: WaitReason) {
-        let at = reason.at.map_or(ptr::null(), ptr::from_ref).cast_mut();
-        // ordering: relaxed, both are hints for people; the pointer is to a static.
-        self.wait_kind.store(reason.kind as u8, Ordering::Relaxed);
+    pub(crate) fn set_left(&self, left: Left) {
+        let WaitReason { kind, at } = left.reason;
+        let at = at.map_or(ptr::null(), ptr::from_ref).cast_mut();
+        let outsiders = if left.has_outsiders { OUTSIDERS } else { 0 };
+        // ordering: relaxed, both are hints for people, but for the bit, which the holder of *running* alone reads; the
+        // pointer is to a static.
+        self.wait_kind
+            .store(kind as u8 | outsiders, Ordering::Relaxed);
         // ordering: relaxed, as above.
         self.wait_at.store(at, Ordering::Relaxed);
+    }
+
+    /// Whether scopes of this task wait outside its tree since the last poll. For the holder of *running*.
+    pub(crate) fn has_outsiders(&self) -> bool {
+        // ordering: relaxed, written by the poller before T6 or T7, which T2 acquired.
+        self.wait_kind.load(Ordering::Relaxed) & OUTSIDERS != 0
     }
 
     /// What the task waits for, as far as the last poll said.
@@ -144,7 +160,7 @@ impl Header {
         let at = self.wait_at.load(Ordering::Relaxed);
         WaitReason {
             // ordering: relaxed, as above.
-            kind: WaitKind::from_raw(self.wait_kind.load(Ordering::Relaxed)),
+            kind: WaitKind::from_raw(self.wait_kind.load(Ordering::Relaxed) & !OUTSIDERS),
             // SAFETY: only `set_wait_reason` writes it: null, or a `&'static Location`.
             at: unsafe { at.as_ref() },
         }

@@ -3,6 +3,7 @@
 
 use super::cell::Header;
 use super::raw::{self, Counted, Fresh, Scheduled};
+use super::run;
 use super::state::DropJoin;
 use super::unhandled::Reporter;
 use super::{Schedule, TaskId};
@@ -14,6 +15,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
+use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -83,7 +85,7 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
 ///
 /// # Panics
 ///
-/// When awaited again after it has given its result.
+/// When awaited again after it has given its result, and when a task awaits itself.
 ///
 /// # Examples
 ///
@@ -100,7 +102,7 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
 pub struct Task<T> {
     /// Dropped by hand: the handle's reference may go in the same step as its join bit.
     task: std::mem::ManuallyDrop<Counted>,
-    /// While a task waits for this one.
+    /// While a task waits for this one and the scope of that has entered.
     forwarding: Option<Box<Forwarding>>,
     _output: PhantomData<fn() -> T>,
 }
@@ -331,6 +333,11 @@ impl<T> Task<T> {
         if seen.is_complete() || (seen.has_join_waker() && !state.clear_join()) {
             return Poll::Ready(());
         }
+        assert!(
+            !run::is_current(self.task.as_ptr()),
+            "a task cannot await itself: the one spawned at {} would never end",
+            self.header().spawned_at
+        );
         // SAFETY: *join waker* is clear and only this handle sets it, so the slot is ours.
         let old = unsafe {
             self.header().with_joiner(|slot| match slot {
@@ -345,6 +352,21 @@ impl<T> Task<T> {
         }
         ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
         Poll::Pending
+    }
+
+    /// Whether a finished task panicked, or gave a value of which `is_error` says so. It keeps its result.
+    pub(crate) fn has_failed(&self, is_error: fn(&T) -> bool) -> bool {
+        assert!(self.is_finished(), "only a finished task has a result");
+        let peek_output = self.header().vtable.peek_output;
+        // SAFETY: complete and the join bit is ours, so the output is ours.
+        let output = unsafe { peek_output(self.task.as_ptr()) };
+        // SAFETY: of the type the task was made with; nobody takes it while this handle is borrowed, for only the handle does.
+        let output = unsafe { output.cast::<Result<T, Failure>>().as_ref() };
+        output.is_some_and(|output| match output {
+            Ok(value) => is_error(value),
+            Err(Failure::Panicked(_)) => true,
+            Err(Failure::Cancelled) => false,
+        })
     }
 
     /// The result of a task that is known to be finished.
@@ -373,9 +395,12 @@ impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        std::task::ready!(ambient::poll_budget(cx));
         let this = self.get_mut();
-        if this.forwarding.is_none() {
+        if this.forwarding.is_none() && scope::may_wait_outside(cx) {
+            return this.poll_outside(cx);
+        }
+        std::task::ready!(ambient::poll_budget(cx));
+        if this.forwarding.is_none() && !scope::is_entering() {
             if this.is_finished() {
                 return Poll::Ready(this.take());
             }
@@ -391,8 +416,13 @@ impl<T> Task<T> {
     /// Waits in a scope that passes requests on. If the awaited task ends cancelled for it, so does the code that awaits.
     fn poll_forwarding(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
         let mut forwarding = self.forwarding.take().unwrap_or_else(|| {
+            let has_waited = self.header().state.load().has_join_waker();
             Box::new(Forwarding {
-                scope: Scope::new(Kind::Forward),
+                scope: if has_waited {
+                    Scope::waiting(Kind::Forward)
+                } else {
+                    Scope::new(Kind::Forward)
+                },
                 heard: None,
             })
         });
@@ -413,13 +443,25 @@ impl<T> Task<T> {
                 Poll::Ready(Verdict::Cancelled(error)) => {
                     if !self.as_ref().forward(&error) {
                         // It has ended; what it left is given up, as the request came first.
-                        forwarding.scope.raise(error);
+                        forwarding.scope.raise(error, cx);
                         return Poll::Pending;
                     }
                     forwarding.heard.get_or_insert(error);
                 }
             }
         }
+    }
+
+    /// Waits without a scope, which is made when a request comes.
+    #[inline]
+    fn poll_outside(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
+        if ambient::poll_budget(cx).is_ready() {
+            if let Poll::Ready(result) = self.poll_outcome(cx) {
+                return Poll::Ready(result);
+            }
+        }
+        scope::wait_outside();
+        Poll::Pending
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError>> {
@@ -495,6 +537,13 @@ impl std::error::Error for TaskError {
             Self::Cancelled(error) => Some(error),
             Self::Panicked(_) => None,
         }
+    }
+}
+
+/// So that `task.await?` works where errors are those of I/O.
+impl From<TaskError> for io::Error {
+    fn from(error: TaskError) -> Self {
+        Self::other(error)
     }
 }
 

@@ -10,6 +10,7 @@
 //! The runtime's reference keeps a cell alive until T9. The cell keeps a plain pointer to its scheduler: it is followed only
 //! by whoever holds the task's right to poll or *running*, and a scheduler does not go before its tasks are complete.
 
+mod after;
 mod callbacks;
 mod cancel;
 mod cell;
@@ -26,6 +27,7 @@ mod unhandled;
 mod waker;
 
 pub use crate::id::TaskId;
+pub(crate) use after::{AfterEnd, leave as leave_after_end};
 pub(crate) use callbacks::register;
 pub use callbacks::{CallbackId, Steps};
 pub use cell::Place;
@@ -59,6 +61,7 @@ use std::sync::Arc;
 pub struct Builder {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) context: Option<Context>,
+    pub(crate) is_eager: bool,
 }
 
 impl Builder {
@@ -93,6 +96,31 @@ impl Builder {
     /// ```
     pub fn context(mut self, context: Context) -> Self {
         self.context = Some(context);
+        self
+    }
+
+    /// Whether the task runs up to its first wait within `create_task`, on the caller's stack. One that ends there is done
+    /// when `create_task` returns, and was never in a queue. Default: no.
+    ///
+    /// Inside, [`current_task`](crate::current_task) is the new task, its context variables and its budget are its own, and
+    /// a panic ends that task alone. On a thread that does not poll tasks of this runtime, and in the 65th eager task inside
+    /// another, it makes no difference.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_runtime::task;
+    ///
+    /// loxley_runtime::run(async {
+    ///     let task = task::Builder::new().eager(true).create_task(async { 6 * 7 });
+    ///     assert!(task.is_finished());
+    ///     assert_eq!(task.await.unwrap(), 42);
+    /// });
+    /// ```
+    #[doc(alias = "eager_start")]
+    #[doc(alias = "eager_task_factory")]
+    pub fn eager(mut self, eager: bool) -> Self {
+        self.is_eager = eager;
         self
     }
 }

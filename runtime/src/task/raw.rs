@@ -31,6 +31,8 @@ pub(crate) struct Vtable {
     pub(super) schedule: unsafe fn(NonNull<Header>),
     /// Moves the output, a `Result<T, Failure>`, to the pointer. The caller owns the output by `state.rs`.
     pub(super) take_output: unsafe fn(NonNull<Header>, *mut ()),
+    /// Where the output is, a `Result<T, Failure>`; null if it was taken. The caller owns the output by `state.rs`.
+    pub(super) peek_output: unsafe fn(NonNull<Header>) -> *const (),
     /// Drops the output if it is still there. The caller owns the output by `state.rs`.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     /// The handler of the task's runtime. The task is not complete.
@@ -184,6 +186,7 @@ fn vtable<F: Future, S: Schedule>() -> &'static Vtable {
             poll: run::poll::<F, S>,
             schedule: schedule::<S>,
             take_output: take_output::<F>,
+            peek_output: peek_output::<F>,
             drop_output: drop_output::<F>,
             reporter: reporter::<S>,
             dealloc: dealloc::<F>,
@@ -231,6 +234,18 @@ unsafe fn take_output<F: Future>(header: NonNull<Header>, to: *mut ()) {
     };
     // SAFETY: the caller passes a valid place for a `Result<F::Output, Failure>`.
     unsafe { to.cast::<Result<F::Output, super::Failure>>().write(output) };
+}
+
+unsafe fn peek_output<F: Future>(header: NonNull<Header>) -> *const () {
+    // SAFETY: the table belongs to this task, so the cell is of this type.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    cell.stage.with(|stage| {
+        // SAFETY: the caller owns the output.
+        match unsafe { &*stage } {
+            Stage::Done(output) => std::ptr::from_ref(output).cast(),
+            Stage::Pending(_) | Stage::Taken => std::ptr::null(),
+        }
+    })
 }
 
 unsafe fn drop_output<F: Future>(header: NonNull<Header>) {

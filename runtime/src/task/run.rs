@@ -6,13 +6,15 @@
     reason = "reaches the future through the erased cell while *running* is ours"
 )]
 
+use super::after::Last;
 use super::cancel::{self, Delivered};
 use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
-use loxley_sync::ambient;
+use loxley_sync::ambient::grants::Watches;
+use loxley_sync::ambient::{self, Asked, Left, WaitKind, WaitReason};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
 use std::cell::Cell as StdCell;
@@ -45,59 +47,54 @@ pub(super) fn current_reporter() -> Option<Reporter> {
     Some(unsafe { reporter(header) })
 }
 
-/// The ambient of one poll: the current task and a fresh record for the leaves; dropped, the outer ones are back.
+/// The ambient of one poll: the current task, its context variables and a fresh record for the leaves.
+///
+/// User code that runs in it is caught when it panics, so [`leave`](Self::leave) always comes.
+#[must_use = "the outer ambient comes back with `leave`"]
 struct Entered {
-    inner: NonNull<Header>,
     task: Option<NonNull<Header>>,
     /// The context variables of whoever polls.
     context: Option<loxley_sync::Context>,
-    outer: Option<ambient::Outer>,
+    outer: ambient::Outer,
 }
 
 impl Entered {
-    fn new(header: NonNull<Header>, marked: bool) -> Self {
+    #[inline]
+    fn new(header: NonNull<Header>, asked: Asked) -> Self {
         // SAFETY: *running* is the caller's, which keeps the task alive.
         let context = unsafe { header.as_ref() }.context();
         Self {
-            inner: header,
             context: ambient::swap_context(context),
             task: CURRENT.with(|current| current.replace(Some(header))),
             // SAFETY: the task is kept alive by *running*, which is given up after `leave`.
-            outer: Some(unsafe { ambient::enter_task(header, marked) }),
+            outer: unsafe { ambient::enter_task(header, asked) },
         }
     }
 
-    fn leave(mut self) -> ambient::WaitReason {
-        self.restore()
+    /// Debug mode: whose grants this poll must pick up.
+    #[inline]
+    fn watches<'a>(&self, header: &'a Header) -> Option<&'a Watches> {
+        if !self.outer.watches_grants() {
+            return None;
+        }
+        Some(&header.cold_if_any()?.watches)
     }
 
-    fn restore(&mut self) -> ambient::WaitReason {
-        let Some(outer) = self.outer.take() else {
-            return ambient::WaitReason::NONE;
-        };
+    #[inline]
+    fn leave(self, header: &Header) -> Left {
         CURRENT.with(|current| current.set(self.task));
-        if let Some(context) = ambient::swap_context(self.context.take()) {
-            self.keep_context(context);
+        if let Some(context) = ambient::swap_context(self.context) {
+            keep_context(header, context);
         }
-        ambient::leave(outer)
+        ambient::leave(self.outer)
     }
 }
 
-impl Entered {
-    /// What the poll ran in: the task's context already, or its first, made by the poll.
-    #[cold]
-    fn keep_context(&self, context: loxley_sync::Context) {
-        // SAFETY: *running* is given up only after the ambient was left.
-        let header = unsafe { self.inner.as_ref() };
-        if header.context().is_none() {
-            header.set_context(context);
-        }
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.restore();
+/// What the poll ran in: the task's context already, or its first, made by the poll.
+#[cold]
+fn keep_context(header: &Header, context: loxley_sync::Context) {
+    if header.context().is_none() {
+        header.set_context(context);
     }
 }
 
@@ -110,67 +107,131 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
     // SAFETY: the right to poll, and after T2 *running*, keep the cell alive until T6, T7 or T9.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     let state = &cell.header.state;
-    let marked = match state.start_poll() {
-        StartPoll::Poll => false,
-        StartPoll::Deliver => match cancel::deliver(&cell.header) {
-            Delivered::Inside { marked } => marked,
+    let mut asked = match state.start_poll() {
+        StartPoll::Poll => Asked::default(),
+        StartPoll::Deliver => match cancel::deliver(&cell.header, cell.header.has_outsiders()) {
+            Delivered::Inside(asked) => asked,
             // SAFETY: T2 made *running* ours.
             Delivered::Root => return unsafe { end_cancelled::<F, S>(header) },
         },
     };
-    let entered = Entered::new(header, marked);
-    // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
-    let waker = unsafe { waker::borrowed(header) };
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        let mut cx = Context::from_waker(&waker);
-        // SAFETY: *running* is ours since T2.
-        unsafe { poll_stage(&cell.stage, &mut cx) }
-    }));
-    match result {
-        Ok(Poll::Pending) => {
-            cell.header.set_wait_reason(entered.leave());
-            // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
-            // poll that T10 has seen to.
-            if state.requested() && matches!(cancel::deliver(&cell.header), Delivered::Root) {
+    loop {
+        let entered = Entered::new(header, asked);
+        if let Some(watches) = entered.watches(&cell.header) {
+            watches.before_poll();
+        }
+        // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
+        let waker = unsafe { waker::borrowed(header) };
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let mut cx = Context::from_waker(&waker);
+            // SAFETY: *running* is ours since T2.
+            unsafe { poll_stage(&cell.stage, &mut cx) }
+        }));
+        match result {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(output)) => {
+                // SAFETY: *running* is ours, in the ambient of the poll.
+                return unsafe { end_ready::<F, S>(header, output, entered) };
+            }
+            // SAFETY: as above.
+            Err(payload) => return unsafe { end_panicked::<F, S>(header, payload, entered) },
+        }
+        let watches = entered.watches(&cell.header).filter(|_| !asked.enter);
+        let missed = watches.map(|watches| missed_grants(watches, &cell.header, &waker));
+        let left = entered.leave(&cell.header);
+        cell.header.set_left(left);
+        for granted in missed.into_iter().flatten() {
+            // SAFETY: *running* is ours.
+            unsafe { report_missed::<S>(header, granted) };
+        }
+        // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
+        // poll that T10 has seen to.
+        if state.requested() {
+            match cancel::deliver(&cell.header, left.has_outsiders) {
                 // SAFETY: *running* is still ours.
-                return unsafe { end_cancelled::<F, S>(header) };
-            }
-            match state.end_poll() {
-                EndPoll::Rest => Turn::Rest,
-                // SAFETY: T7 gave the right to poll back.
-                EndPoll::Requeue => Turn::Requeue(unsafe { Scheduled::from_raw(header) }),
+                Delivered::Root => return unsafe { end_cancelled::<F, S>(header) },
+                // The scopes have entered, some without having polled what is inside: this turn is theirs to act.
+                Delivered::Inside(next) if asked.enter => {
+                    asked = next;
+                    continue;
+                }
+                // Scopes enter in the next turn, which T10 has seen to unless the request is older than this poll.
+                Delivered::Inside(Asked { enter: true, .. }) => {
+                    let _ = state.wake_by_ref();
+                }
+                Delivered::Inside(_) => {}
             }
         }
-        Ok(Poll::Ready(output)) => {
-            if state.requested() && cancel::gives_up_value(&cell.header) {
-                // SAFETY: *running* is ours; what the future left goes with it.
-                return unsafe { end_with_value::<F, S>(header, output, entered) };
-            }
-            // The future goes before the output is stored, in the task's context, so that what it gives back is back by
-            // the time anybody sees the task complete. If its drop panics, the value still stands.
-            // SAFETY: *running* is ours.
-            let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
-            if let Err(payload) = dropped {
-                // SAFETY: *running* keeps the task alive, and incomplete.
-                unsafe { report_drop::<S>(header, payload) };
-            }
-            drop(entered);
-            // SAFETY: *running* is ours, the future is dropped.
-            unsafe { finish::<F, S>(header, Ok(output)) }
-        }
-        Err(payload) => {
-            // The future still stands where it panicked.
-            let failure = Failure::Panicked(Box::new(Panic::new(payload)));
-            // SAFETY: *running* is ours.
-            let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
-            if let Err(second) = dropped {
-                drop_quietly(second);
-            }
-            drop(entered);
-            // SAFETY: *running* is ours, the future is dropped.
-            unsafe { finish::<F, S>(header, Err(failure)) }
-        }
+        return match state.end_poll() {
+            EndPoll::Rest => Turn::Rest,
+            // SAFETY: T7 gave the right to poll back.
+            EndPoll::Requeue => Turn::Requeue(unsafe { Scheduled::from_raw(header) }),
+        };
     }
+}
+
+/// Debug mode: what the poll that has ended was granted and did not pick up. A task that was woken meanwhile is polled again
+/// at once: somebody in it may be polling his futures bit by bit.
+#[cold]
+fn missed_grants(watches: &Watches, header: &Header, waker: &Waker) -> Vec<WaitReason> {
+    let mut missed = Vec::new();
+    if !header.state.load().is_scheduled() && watches.after_poll(|granted| missed.push(granted)) {
+        waker.wake_by_ref();
+    }
+    missed
+}
+
+/// The future returned a value.
+///
+/// # Safety
+///
+/// `header` belongs to a `Cell<F>` under an `S`, and *running* is the caller's, in the ambient `entered`.
+unsafe fn end_ready<F: Future, S: Schedule>(
+    header: NonNull<Header>,
+    output: F::Output,
+    entered: Entered,
+) -> Turn {
+    // SAFETY: *running* keeps the cell alive.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    if cell.header.state.requested() && cancel::gives_up_value(&cell.header) {
+        // SAFETY: the same contract; what the future left goes with it.
+        return unsafe { end_with_value::<F, S>(header, output, entered) };
+    }
+    // The future goes before the output is stored, in the task's context, so that what it gives back is back by the time
+    // anybody sees the task complete. If its drop panics, the value still stands.
+    // SAFETY: *running* is ours.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
+    if let Err(payload) = dropped {
+        // SAFETY: *running* keeps the task alive, and incomplete.
+        unsafe { report_drop::<S>(header, payload) };
+    }
+    let _ = entered.leave(&cell.header);
+    // SAFETY: *running* is ours, the future is dropped.
+    unsafe { finish::<F, S>(header, Ok(output)) }
+}
+
+/// The future panicked, and still stands where it did.
+///
+/// # Safety
+///
+/// As [`end_ready`].
+#[cold]
+unsafe fn end_panicked<F: Future, S: Schedule>(
+    header: NonNull<Header>,
+    payload: Box<dyn Any + Send>,
+    entered: Entered,
+) -> Turn {
+    // SAFETY: *running* keeps the cell alive.
+    let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
+    let failure = Failure::Panicked(Box::new(Panic::new(payload)));
+    // SAFETY: *running* is ours.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
+    if let Err(second) = dropped {
+        drop_quietly(second);
+    }
+    let _ = entered.leave(&cell.header);
+    // SAFETY: *running* is ours, the future is dropped.
+    unsafe { finish::<F, S>(header, Err(failure)) }
 }
 
 /// # Safety
@@ -211,13 +272,16 @@ unsafe fn drop_future<F: Future>(stage: &UnsafeCell<Stage<F>>) {
 unsafe fn end_cancelled<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
-    let entered = Entered::new(header, false);
+    let entered = Entered::new(header, Asked::default());
     // SAFETY: *running* is ours.
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
-    drop(entered);
+    let _ = entered.leave(&cell.header);
     let failure = match dropped {
         Ok(()) => Failure::Cancelled,
-        Err(payload) => Failure::Panicked(Box::new(Panic::new(payload))),
+        Err(payload) => {
+            cancel::forget_end(&cell.header);
+            Failure::Panicked(Box::new(Panic::new(payload)))
+        }
     };
     // SAFETY: *running* is ours, the future is dropped.
     unsafe { finish::<F, S>(header, Err(failure)) }
@@ -234,7 +298,8 @@ unsafe fn end_with_value<F: Future, S: Schedule>(
     entered: Entered,
 ) -> Turn {
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(output)));
-    drop(entered);
+    // SAFETY: *running* keeps the task alive.
+    let _ = entered.leave(unsafe { header.as_ref() });
     if let Err(payload) = dropped {
         // SAFETY: *running* keeps the task alive, and incomplete.
         unsafe { report_drop::<S>(header, payload) };
@@ -248,6 +313,11 @@ pub(super) fn wake_quietly(waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
         drop_quietly(payload);
     }
+}
+
+/// Whether a task is being polled on this thread.
+pub(super) fn is_polling() -> bool {
+    CURRENT.try_with(StdCell::get).ok().flatten().is_some()
 }
 
 /// Whether `header` is the task that is being polled on this thread.
@@ -264,6 +334,8 @@ unsafe fn finish<F: Future, S: Schedule>(
     header: NonNull<Header>,
     mut outcome: Result<F::Output, Failure>,
 ) -> Turn {
+    // Dropped last, after T9.
+    let _last = Last::take();
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
     // SAFETY: the task is not complete, and the caller's thread keeps the scheduler alive beyond that.
@@ -389,6 +461,45 @@ unsafe fn report<S: Schedule>(header: NonNull<Header>, cause: Cause) {
     // SAFETY: not complete by the contract.
     let reporter = unsafe { raw::scheduler::<S>(header) }.reporter();
     reporter.report(&UnhandledError::new(task, cause));
+}
+
+/// Tells of a grant that the task was woken for and did not pick up.
+///
+/// # Safety
+///
+/// As [`report`].
+#[cold]
+unsafe fn report_missed<S: Schedule>(header: NonNull<Header>, granted: WaitReason) {
+    // SAFETY: alive by the contract.
+    let now = unsafe { header.as_ref() }.wait_reason();
+    // SAFETY: the same contract.
+    unsafe { report::<S>(header, Cause::Other(futurelock(granted, now))) };
+}
+
+/// What the report of a grant that was not picked up says.
+fn futurelock(granted: WaitReason, now: WaitReason) -> String {
+    let place = |reason: WaitReason| {
+        let what = match reason.kind {
+            WaitKind::Lock => "a lock",
+            WaitKind::Permit => "a permit",
+            WaitKind::Queue => "a queue",
+            WaitKind::Timer => "a deadline",
+            WaitKind::Io => "a descriptor",
+            WaitKind::Task => "a task",
+            WaitKind::Thread => "a thread",
+            WaitKind::Event => "an event",
+            WaitKind::Barrier => "a barrier",
+            _ => "something",
+        };
+        let at = reason.at.map_or_else(String::new, |at| format!(" at {at}"));
+        format!("{what}{at}")
+    };
+    format!(
+        "futurelock: the wait for {} was granted and nobody picks it up: its task was polled since, and now waits for {}. \
+         Whoever wants the same thing waits behind it. Poll that future on, or drop it before waiting for anything else",
+        place(granted),
+        place(now)
+    )
 }
 
 /// # Safety

@@ -51,7 +51,7 @@ pub struct Config {
     worker_threads: Option<usize>,
     debug: bool,
     leak_check: bool,
-    start_paused: bool,
+    paused: bool,
     limit: Option<Duration>,
 }
 
@@ -92,10 +92,9 @@ impl Config {
         self
     }
 
-    /// Whether the clock stands, and jumps to the next deadline when nothing can run. Only with
-    /// [`current_thread`](Self::current_thread). Default off.
-    pub fn start_paused(mut self, start_paused: bool) -> Self {
-        self.start_paused = start_paused;
+    /// Whether the clock stands, and jumps to the next deadline when nothing can run. Default off.
+    pub fn paused(mut self, paused: bool) -> Self {
+        self.paused = paused;
         self
     }
 
@@ -116,9 +115,7 @@ impl Config {
     }
 
     fn build(&self, unhandled: &Arc<Mutex<Vec<String>>>) -> Runtime {
-        let mut builder = Runtime::builder()
-            .debug(self.debug)
-            .start_paused(self.start_paused);
+        let mut builder = Runtime::builder().debug(self.debug).paused(self.paused);
         if self.is_current_thread {
             builder = builder.current_thread();
         }

@@ -23,10 +23,12 @@ mod interval;
 mod paused;
 mod sleep;
 mod timeout;
+mod timeout_scope;
 
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Timeout, TimeoutError, timeout, timeout_at};
+pub use timeout_scope::{TimeoutHandle, TimeoutStateError, timeout_scope};
 
 use crate::clock::real_now;
 use crate::current;

@@ -176,7 +176,9 @@ impl<F: Future> Future for Timeout<F> {
         let mut body = unsafe { Pin::new_unchecked(&mut this.body) };
         match body.as_mut().poll_caught(cx) {
             Poll::Ready(Verdict::Done(value)) => return Poll::Ready(Ok(value)),
-            Poll::Ready(Verdict::Cancelled(error)) => return end(body, this.reached, error),
+            Poll::Ready(Verdict::Cancelled(error)) => {
+                return give_up(body, this.reached, error, cx);
+            }
             Poll::Pending if this.reached.is_some() => return Poll::Pending,
             Poll::Pending => {}
         }
@@ -192,16 +194,17 @@ impl<F: Future> Future for Timeout<F> {
         }
         body.as_mut().give_up();
         let error = CancelledError::new(Some("the limit was reached".into()), this.at);
-        end(body, Some(reached), error)
+        give_up(body, Some(reached), error, cx)
     }
 }
 
 /// The body has been given up for `error`: if nobody but the limit asked for it, that is all; else the request goes on.
 #[cold]
-fn end<F, T>(
+pub(super) fn give_up<F, T>(
     body: Pin<&mut CatchCancelled<F>>,
     reached: Option<TimeoutError>,
     error: CancelledError,
+    cx: &Context<'_>,
 ) -> Poll<Result<T, TimeoutError>> {
     let scope = body.scope();
     match (reached, scope.settle()) {
@@ -210,7 +213,7 @@ fn end<F, T>(
             Poll::Ready(Err(reached))
         }
         _ => {
-            scope.raise(error);
+            scope.raise(error, cx);
             Poll::Pending
         }
     }
@@ -247,6 +250,10 @@ pub struct TimeoutError {
 }
 
 impl TimeoutError {
+    pub(crate) fn of(limit: Option<Duration>) -> Self {
+        Self { limit }
+    }
+
     /// The limit that was reached; `None` if it was given as a deadline.
     #[must_use]
     pub fn limit(&self) -> Option<Duration> {

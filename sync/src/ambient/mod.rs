@@ -9,6 +9,8 @@
 mod budget;
 mod catch;
 mod context;
+#[doc(hidden)]
+pub mod grants;
 mod reason;
 #[doc(hidden)]
 pub mod scope;
@@ -37,6 +39,12 @@ struct Record {
     depth: Cell<usize>,
     /// Whether some scope of that task may be marked.
     is_marked: Cell<bool>,
+    /// Whether the scopes of that task enter its tree in this poll, because a request waits for them.
+    is_entering: Cell<bool>,
+    /// Whether a scope of that task waits outside its tree, as far as this poll has come.
+    has_outsiders: Cell<bool>,
+    /// Whether waits leave watches with their tasks.
+    watches: Cell<bool>,
 }
 
 crate::prim::thread::thread_local! {
@@ -47,6 +55,9 @@ crate::prim::thread::thread_local! {
             host: Cell::new(None),
             depth: Cell::new(0),
             is_marked: Cell::new(false),
+            is_entering: Cell::new(false),
+            has_outsiders: Cell::new(false),
+            watches: Cell::new(false),
         }
     };
 }
@@ -59,34 +70,71 @@ pub struct Outer {
     host: Option<NonNull<dyn Host>>,
     depth: usize,
     is_marked: bool,
+    is_entering: bool,
+    has_outsiders: bool,
+    watches: bool,
+}
+
+impl Outer {
+    /// Whether waits leave watches with the task that is being polled.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn watches_grants(&self) -> bool {
+        self.watches
+    }
+}
+
+/// What a task's scopes are to know of requests in one poll.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct Asked {
+    /// Some of them were given one.
+    pub marked: bool,
+    /// There is one for those that wait outside the tree: they enter it in this poll, and act in another, which
+    /// must follow at once.
+    pub enter: bool,
+}
+
+/// What a poll has left behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// What the innermost leaf said it waits for.
+    pub reason: WaitReason,
+    /// Whether some scope waits without having entered the task's tree.
+    #[doc(hidden)]
+    pub has_outsiders: bool,
 }
 
 /// Installs a fresh record before a poll: a full budget, nothing waited for.
 #[inline]
 pub fn enter() -> Outer {
-    install(None, false)
+    install(None, Asked::default())
 }
 
-/// [`enter`] for a task that can be asked to stop. `is_marked`: some of its scopes were given a request.
+/// [`enter`] for a task that can be asked to stop.
 ///
 /// # Safety
 ///
 /// `host` must stay valid until the returned value has been given to [`leave`].
 #[doc(hidden)]
 #[inline]
-pub unsafe fn enter_task(host: NonNull<dyn Host>, is_marked: bool) -> Outer {
-    install(Some(host), is_marked)
+pub unsafe fn enter_task(host: NonNull<dyn Host>, asked: Asked) -> Outer {
+    install(Some(host), asked)
 }
 
 #[inline]
-fn install(host: Option<NonNull<dyn Host>>, is_marked: bool) -> Outer {
+fn install(host: Option<NonNull<dyn Host>>, asked: Asked) -> Outer {
     RECORD.with(|record| {
         record.reason.set(WaitReason::NONE);
         Outer {
             budget: record.budget.replace(Budget::full()),
             host: record.host.replace(host),
             depth: record.depth.replace(0),
-            is_marked: record.is_marked.replace(is_marked),
+            is_marked: record.is_marked.replace(asked.marked),
+            is_entering: record.is_entering.replace(asked.enter),
+            has_outsiders: record.has_outsiders.replace(false),
+            watches: record.watches.get(),
         }
     })
 }
@@ -98,18 +146,22 @@ fn host<R>(f: impl FnOnce(&dyn Host) -> R) -> Option<R> {
     Some(f(unsafe { host.as_ref() }))
 }
 
-/// Puts the outer record back after a poll and returns what the innermost leaf said it waits for.
+/// Puts the outer record back after a poll.
 #[inline]
 #[allow(
     clippy::needless_pass_by_value,
     reason = "an outer record is given back once"
 )]
-pub fn leave(outer: Outer) -> WaitReason {
+pub fn leave(outer: Outer) -> Left {
     RECORD.with(|record| {
         record.budget.set(outer.budget);
         record.host.set(outer.host);
         record.depth.set(outer.depth);
         record.is_marked.set(outer.is_marked);
-        record.reason.replace(WaitReason::NONE)
+        record.is_entering.set(outer.is_entering);
+        Left {
+            reason: record.reason.replace(WaitReason::NONE),
+            has_outsiders: record.has_outsiders.replace(outer.has_outsiders),
+        }
     })
 }

@@ -1,19 +1,30 @@
 //! Cancel scopes: the places inside a task where a request to stop can be heard.
 //!
-//! A scope is entered when its inner future first has to wait, so one that is ready at once costs nothing. It is told its
-//! parent by the stack of scopes that are being polled on this thread. What a request does is decided in `tree.rs`; the
-//! runtime brings the tree, and delivers before a poll and after one that had to wait. Without a task of the runtime around
-//! it, a scope is a plain poll.
+//! What a request does is decided in `tree.rs`; the runtime brings the tree, and delivers before a poll and after one that had
+//! to wait. Without a task of the runtime around it, a scope is a plain poll.
+//!
+//! # Entering
+//!
+//! A scope enters its task's tree as late as it can. One that is polled with the task's own waker is polled whenever the task
+//! is, so it waits *outside*, which costs nothing, and the poll says that there are outsiders. When a request comes, the
+//! runtime polls the task with word to enter: the innermost scopes enter without polling what is inside, for the request
+//! interrupts that where it waits; it delivers, and polls again at once. One that is polled with another waker, such as a
+//! member of a set, enters at its first wait: it may not be polled unless its own waker is called.
+//!
+//! - If a scope is in the tree, so are all around it; it is told its parent by the stack of scopes being polled on this thread.
+//! - A scope that waits outside is inside none that is in the tree, as of the last poll of both.
 
 pub use super::tree::{Delivery, Kind, Settled, Tree};
 
+use super::grants::Watch;
 use super::tree::Key;
 use super::{RECORD, host};
 use crate::CancelledError;
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 /// The task behind the current poll, as its scopes see it. Implemented by runtimes.
@@ -24,8 +35,12 @@ pub trait Host {
     fn is_home(&self, home: &Arc<dyn Planted>) -> bool;
     /// Whether a request waits to be delivered.
     fn is_requested(&self) -> bool;
+    /// How often the task was asked to stop, less what was taken back.
+    fn count(&self) -> usize;
     /// There is a request to be delivered at the end of this poll. Called on the thread that polls the task.
     fn note(&self);
+    /// Keeps `watch` among the task's. Called where `grants::watch_grants` was switched on.
+    fn watch(&self, watch: Weak<Watch>);
 }
 
 /// Whatever holds a tree.
@@ -48,6 +63,7 @@ pub enum Verdict<R> {
 struct Frame {
     kind: Kind,
     place: Option<Place>,
+    baseline: Option<usize>,
 }
 
 /// Where a scope stands in its tree.
@@ -65,7 +81,13 @@ crate::prim::thread::thread_local! {
 /// A place where a request can be heard. It belongs to one future and is polled through.
 pub struct Scope {
     kind: Kind,
+    /// Whether some scope inside waits outside the tree, as of the last poll.
+    has_outsiders: bool,
+    /// The task's count when this first had to wait.
+    baseline: Option<usize>,
     entered: Option<Entered>,
+    /// What its owner asks of the scopes inside, until they have entered.
+    asks: Option<CancelledError>,
 }
 
 struct Entered {
@@ -79,8 +101,19 @@ impl Scope {
     pub const fn new(kind: Kind) -> Self {
         Self {
             kind,
+            has_outsiders: false,
+            baseline: None,
             entered: None,
+            asks: None,
         }
+    }
+
+    /// A scope that waits already, outside the tree: see [`wait_outside`].
+    #[must_use]
+    pub fn waiting(kind: Kind) -> Self {
+        let mut scope = Self::new(kind);
+        scope.baseline = host(|host| host.count());
+        scope
     }
 
     /// Polls `inner` inside this scope. A request that has come for it goes before what `inner` would give.
@@ -94,25 +127,22 @@ impl Scope {
         if let Some(error) = self.take_mark() {
             return Poll::Ready(Verdict::Cancelled(error));
         }
-        let frame = Pushed::new(self);
-        let poll = inner(cx);
-        if poll.is_pending() {
-            if let Some(home) = host(|host| host.tree()) {
-                enter_frames(&home, cx);
-            }
+        let pushed = Pushed::new(self);
+        let is_where_it_waits = pushed.is_entering && self.waits_outside() && !self.has_outsiders;
+        if is_where_it_waits && self.asks.is_none() {
+            // What woke this task may have been meant for `inner`: the poll that follows at once looks.
+            self.wait(pushed, cx);
+            return Poll::Pending;
         }
-        let was_entered = self.entered.is_some();
-        self.adopt(frame.pop());
-        match poll {
+        match inner(cx) {
             Poll::Ready(value) => {
+                self.adopt(pushed.pop(false));
                 self.leave();
                 Poll::Ready(Verdict::Done(value))
             }
             Poll::Pending => {
-                if let (true, Some(entered)) = (was_entered, &self.entered) {
-                    drop(entered.home.tree().set_waker(entered.place.key, cx.waker()));
-                }
-                match self.take_mark() {
+                self.wait(pushed, cx);
+                match self.interrupt_inside().or_else(|| self.take_mark()) {
                     Some(error) => Poll::Ready(Verdict::Cancelled(error)),
                     None => Poll::Pending,
                 }
@@ -120,11 +150,41 @@ impl Scope {
         }
     }
 
+    /// What is inside has to wait: this scope enters the tree, or waits outside.
+    #[inline]
+    fn wait(&mut self, pushed: Pushed, cx: &Context<'_>) {
+        self.has_outsiders = has_outsiders();
+        if may_wait_outside(cx) {
+            if self.baseline.is_none() {
+                self.baseline = host(|host| host.count());
+            }
+            self.adopt(pushed.pop(true));
+            return;
+        }
+        self.wait_inside(pushed, cx);
+    }
+
+    #[cold]
+    fn wait_inside(&mut self, pushed: Pushed, cx: &Context<'_>) {
+        let was_entered = self.entered.is_some();
+        if let Some(home) = host(|host| host.tree()) {
+            enter_frames(&home, cx);
+        }
+        self.adopt(pushed.pop(false));
+        if let (true, Some(entered)) = (was_entered, &self.entered) {
+            drop(entered.home.tree().set_waker(entered.place.key, cx.waker()));
+        }
+    }
+
+    fn waits_outside(&self) -> bool {
+        self.entered.is_none() && self.baseline.is_some()
+    }
+
     /// A scope that was entered in one task and is polled by another leaves the first.
     fn follow(&mut self) {
-        if let Some(entered) = &self.entered
-            && host(|host| host.is_home(&entered.home)) != Some(true)
-        {
+        let is_elsewhere =
+            |entered: &Entered| host(|host| host.is_home(&entered.home)) != Some(true);
+        if self.entered.as_ref().is_some_and(is_elsewhere) {
             self.leave();
         }
     }
@@ -157,7 +217,14 @@ impl Scope {
     #[must_use]
     pub fn interrupt(&mut self, message: &str, origin: &'static Location<'static>) -> bool {
         let Some(entered) = &self.entered else {
-            return true;
+            if !self.has_outsiders {
+                return true;
+            }
+            // Those inside enter in the next poll of this scope, which sees to the rest.
+            self.asks = Some(CancelledError::new(Some(message.into()), origin));
+            RECORD.with(|record| record.has_outsiders.set(true));
+            host(|host| host.note());
+            return false;
         };
         let error = CancelledError::new(Some(message.into()), origin);
         if entered.home.tree().interrupt(entered.place.key, error) {
@@ -167,39 +234,66 @@ impl Scope {
         false
     }
 
-    /// Takes the scope's own requests back and says whether somebody else's were made since it was entered.
+    /// The rest of an [`interrupt`](Self::interrupt) that found outsiders; with its error if the scope itself has to act.
+    #[inline]
+    fn interrupt_inside(&mut self) -> Option<CancelledError> {
+        let error = self.asks.take()?;
+        let entered = self.entered.as_ref()?;
+        if entered
+            .home
+            .tree()
+            .interrupt(entered.place.key, error.clone())
+        {
+            return Some(error);
+        }
+        host(|host| host.note());
+        None
+    }
+
+    /// Takes the scope's own requests back and says whether somebody else's were made since it first had to wait.
     pub fn settle(&mut self) -> Settled {
-        let entered = self.entered.as_ref();
-        entered.map_or(Settled::Mine, |entered| {
-            entered.home.tree().settle(entered.place.key)
-        })
+        if let Some(entered) = &self.entered {
+            return entered.home.tree().settle(entered.place.key);
+        }
+        match (self.baseline, host(|host| host.count())) {
+            (Some(baseline), Some(count)) if count > baseline => Settled::Outside,
+            _ => Settled::Mine,
+        }
     }
 
     /// Hands a request to the scope around this one, or to the task; this scope ends. The future it belongs to stays pending
-    /// for ever: it will be dropped.
+    /// for ever: it will be dropped. Called during its poll.
     ///
     /// # Panics
     ///
     /// Where no task of a loxley runtime polls.
     #[track_caller]
-    pub fn raise(&mut self, error: CancelledError) {
+    pub fn raise(&mut self, error: CancelledError, cx: &Context<'_>) {
         match self.entered.as_ref().map(|entered| entered.place.parent) {
             Some(parent) => {
                 self.leave();
                 raise_to(parent, error);
             }
-            None => raise_to(Key::ROOT, error),
+            None => raise_here(error, cx),
         }
     }
 
-    /// [`raise`](Self::raise) during a poll, for a scope that has ended: to the scope around the code that polls.
+    /// [`raise`](Self::raise) for a scope whose place may have changed in this poll: to the scope around the code that polls.
     pub fn raise_from(&mut self, error: CancelledError, cx: &Context<'_>) {
         self.leave();
         raise_here(error, cx);
     }
 
     /// Ends the scope. A request it was given and has not acted on goes back to the task.
+    #[inline]
     pub fn leave(&mut self) {
+        if self.entered.is_some() {
+            self.leave_tree();
+        }
+    }
+
+    #[cold]
+    fn leave_tree(&mut self) {
         let Some(Entered { home, place }) = self.entered.take() else {
             return;
         };
@@ -284,7 +378,9 @@ fn enter_frames(home: &Arc<dyn Planted>, cx: &Context<'_>) -> Option<Key> {
             let parent = inner.unwrap_or(Key::ROOT);
             let place = match frame.place {
                 None => Place {
-                    key: home.tree().enter(parent, frame.kind, cx.waker().clone()),
+                    key: home
+                        .tree()
+                        .enter(parent, frame.kind, cx.waker().clone(), frame.baseline),
                     parent,
                 },
                 Some(place) => {
@@ -301,31 +397,101 @@ fn enter_frames(home: &Arc<dyn Planted>, cx: &Context<'_>) -> Option<Key> {
     })
 }
 
+/// Whether some scope of the current task waits outside the tree, as far as this poll has come.
+fn has_outsiders() -> bool {
+    RECORD.with(|record| record.has_outsiders.get())
+}
+
+/// Whether the scopes of the current task are to enter its tree in this poll.
+#[must_use]
+#[inline]
+pub fn is_entering() -> bool {
+    RECORD.with(|record| record.is_entering.get())
+}
+
+/// Whether a scope that has to wait here may do so without having entered the tree: it is polled whenever its task is, and
+/// nothing around it has entered.
+#[must_use]
+#[inline]
+pub fn may_wait_outside(cx: &Context<'_>) -> bool {
+    RECORD.with(|record| {
+        let is_own_waker =
+            |host: NonNull<dyn Host>| ptr::eq(host.as_ptr().cast(), cx.waker().data());
+        !record.is_entering.get()
+            && record.host.get().is_some_and(is_own_waker)
+            && (record.depth.get() == 0 || none_has_entered(record.depth.get()))
+    })
+}
+
+fn none_has_entered(depth: usize) -> bool {
+    FRAMES.with(|frames| {
+        let frames = frames.borrow();
+        let first = frames.len() - depth;
+        frames[first..].iter().all(|frame| frame.place.is_none())
+    })
+}
+
+/// Says that something waits here that will be a scope if a request comes. Right before it returns `Pending`, and only where
+/// [`may_wait_outside`] said so.
+#[inline]
+pub fn wait_outside() {
+    RECORD.with(|record| record.has_outsiders.set(true));
+}
+
 /// One scope on the stack of those being polled; dropped by a panic, it comes off and out of the tree.
 struct Pushed {
     was_entered: bool,
     is_popped: bool,
+    /// Whether scopes enter in this poll.
+    is_entering: bool,
+    /// What the poll had found of outsiders before it came here.
+    outsiders_before: bool,
+    entering_before: bool,
 }
 
 impl Pushed {
+    #[inline]
     fn new(scope: &Scope) -> Self {
         let place = scope.entered.as_ref().map(|entered| entered.place);
-        let kind = scope.kind;
-        FRAMES.with(|frames| frames.borrow_mut().push(Frame { kind, place }));
-        RECORD.with(|record| record.depth.set(record.depth.get() + 1));
-        Self {
-            was_entered: place.is_some(),
-            is_popped: false,
-        }
+        let (kind, baseline) = (scope.kind, scope.baseline);
+        FRAMES.with(|frames| {
+            frames.borrow_mut().push(Frame {
+                kind,
+                place,
+                baseline,
+            });
+        });
+        RECORD.with(|record| {
+            record.depth.set(record.depth.get() + 1);
+            let entering_before = record.is_entering.get();
+            let is_entering = entering_before || scope.asks.is_some();
+            record.is_entering.set(is_entering);
+            Self {
+                was_entered: place.is_some(),
+                is_popped: false,
+                is_entering,
+                outsiders_before: record.has_outsiders.replace(false),
+                entering_before,
+            }
+        })
     }
 
-    fn pop(mut self) -> Option<Place> {
+    /// `is_outside`: the scope waits, and has not entered.
+    #[inline]
+    fn pop(mut self, is_outside: bool) -> Option<Place> {
         self.is_popped = true;
-        Self::take()
+        self.take(is_outside)
     }
 
-    fn take() -> Option<Place> {
-        RECORD.with(|record| record.depth.set(record.depth.get() - 1));
+    #[inline]
+    fn take(&self, is_outside: bool) -> Option<Place> {
+        RECORD.with(|record| {
+            record.depth.set(record.depth.get() - 1);
+            record.is_entering.set(self.entering_before);
+            record
+                .has_outsiders
+                .set(self.outsiders_before || is_outside);
+        });
         FRAMES.with(|frames| frames.borrow_mut().pop())?.place
     }
 }
@@ -335,7 +501,7 @@ impl Drop for Pushed {
         if self.is_popped {
             return;
         }
-        let place = Self::take();
+        let place = self.take(false);
         if let (Some(place), false) = (place, self.was_entered) {
             let home = host(|host| host.tree());
             drop(home.map(|home| home.tree().leave(place.key)));

@@ -7,7 +7,7 @@
 //! | edge | method | does |
 //! |---|---|---|
 //! | S1 | `request`, `interrupt` | a request for the whole task, or for the inside of one scope; at most one per target |
-//! | S2 | `deliver` | every request marks the leaf scopes inside its target; without any, the root takes it |
+//! | S2 | `deliver` | every request marks the leaf scopes inside its target; without any, the root takes it. While scopes wait outside, a request for the whole task is left for the poll in which they enter |
 //! | S3 | `take_mark` | a marked scope acts |
 //! | S4 | `raise` | a scope that acted hands the request to the scope around it |
 //! | S5 | `leave` | a scope ends; a mark it has not acted on becomes a request again, requests aimed at it die with it |
@@ -51,6 +51,8 @@ pub struct Delivery {
     pub wakers: Vec<Waker>,
     /// Some scope is marked and has yet to act.
     pub marked: bool,
+    /// A request for the whole task waits for the scopes outside to enter.
+    pub enter: bool,
 }
 
 /// Whose request it was that ended an owner's body.
@@ -174,13 +176,22 @@ impl Tree {
             .map(|request| request.error)
     }
 
-    /// S2.
+    /// S2. `has_outsiders`: some scopes of the task have not entered, and can in a poll.
     #[must_use]
-    pub fn deliver(&self) -> Delivery {
+    pub fn deliver(&self, has_outsiders: bool) -> Delivery {
         let mut state = self.0.lock();
         let mut delivery = Delivery::default();
-        let requests = state.take_requests();
-        for mark in requests {
+        let mut whole = if has_outsiders {
+            delivery.enter = state.whole.is_some();
+            None
+        } else {
+            state.whole.take()
+        };
+        if let Some(request) = whole.take_if(|_| state.live == 0) {
+            delivery.root = Some(request.error);
+        }
+        let aimed = std::mem::take(&mut state.aimed);
+        for mark in Mark::of_all(whole, aimed) {
             for key in state.takers(mark.target) {
                 if key == Key::ROOT {
                     delivery.root.get_or_insert(mark.error.clone());
@@ -199,7 +210,14 @@ impl Tree {
         self.0.lock().marked > 0
     }
 
-    pub(super) fn enter(&self, parent: Key, kind: Kind, waker: Waker) -> Key {
+    /// `baseline`: the count when the scope first had to wait, if it did before it entered.
+    pub(super) fn enter(
+        &self,
+        parent: Key,
+        kind: Kind,
+        waker: Waker,
+        baseline: Option<usize>,
+    ) -> Key {
         let mut state = self.0.lock();
         state.last_id += 1;
         let index = state.free.pop().unwrap_or(state.nodes.len());
@@ -207,7 +225,7 @@ impl Tree {
             index,
             id: state.last_id,
         };
-        let baseline = state.count;
+        let baseline = baseline.unwrap_or(state.count);
         let node = Node {
             key,
             parent,
@@ -358,6 +376,25 @@ impl Tree {
     }
 }
 
+impl Mark {
+    fn of_all(
+        whole: Option<Request>,
+        aimed: Vec<(Target, CancelledError)>,
+    ) -> impl Iterator<Item = Self> {
+        let whole = whole.map(|request| Self {
+            error: request.error,
+            target: Target::Within(Key::ROOT),
+            from_self: request.from_self,
+        });
+        let aimed = aimed.into_iter().map(|(target, error)| Self {
+            error,
+            target,
+            from_self: false,
+        });
+        whole.into_iter().chain(aimed)
+    }
+}
+
 impl State {
     fn node(&mut self, key: Key) -> Option<&mut Node> {
         self.nodes
@@ -377,20 +414,6 @@ impl State {
         if !self.aimed.iter().any(|(seen, _)| *seen == target) {
             self.aimed.push((target, error));
         }
-    }
-
-    fn take_requests(&mut self) -> Vec<Mark> {
-        let whole = self.whole.take().map(|request| Mark {
-            error: request.error,
-            target: Target::Within(Key::ROOT),
-            from_self: request.from_self,
-        });
-        let aimed = self.aimed.drain(..).map(|(target, error)| Mark {
-            error,
-            target,
-            from_self: false,
-        });
-        whole.into_iter().chain(aimed).collect()
     }
 
     /// The scopes that take a request with this target, or the root.

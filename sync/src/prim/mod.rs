@@ -86,6 +86,16 @@ pub fn spin_loop() {
     std::hint::spin_loop();
 }
 
+/// Waits a moment for another thread that is about to be done, longer each time; the model runs the others.
+#[inline]
+pub fn snooze(backoff: &Backoff) {
+    if IS_MODEL {
+        spin_loop();
+    } else {
+        backoff.snooze();
+    }
+}
+
 /// Runs `f` as a model: every interleaving under loom, many random schedules under shuttle, once otherwise.
 ///
 /// The last form is what keeps the models compiling and honest in an ordinary `cargo test`.

@@ -22,41 +22,78 @@
 //! *Legal*: promised items ≤ items, unless shut down at once; items + promised places ≤ `maxsize`; if a getter waits, all
 //! items are promised; if a putter waits, all places are taken or promised.
 //!
-//! The mutex orders everything. Wakers are called, and items dropped, after it. The one piece of user code that runs under
-//! it is the `Ord` of a priority queue's items, which must not use the queue; its panics leave the queue usable.
+//! Under the mutex, which orders all of it, but for the common case: as long as nobody waits and nothing is promised, Q1
+//! and Q2 of a first-in-first-out queue are V1 to V4 of `ring.rs`, and need no mutex. Whoever is about to wait *holds* both
+//! ends first and looks again; a promise keeps its end held:
+//!
+//! | held | for as long as |
+//! |---|---|
+//! | both ends | anybody waits |
+//! | the getting end | an item is promised |
+//! | the putting end | the queue is shut down, or places were promised that no item had left (by `reserve`): until one is put, or as many are given up |
+//!
+//! Row A, of a waiter and an operation that would serve it: the exchanges of V1 and V3 fall before the hold, and the second
+//! look sees what they did, or they fail, and the operation comes to the mutex and finds the waiter. An end is let go when
+//! nobody needs it and nobody has waited for a while; that it is held too long costs time and nothing else.
+//!
+//! Wakers are called, and items dropped, after the mutex. The one piece of user code that runs under it is the `Ord` of a
+//! priority queue's items, which must not use the queue; its panics leave the queue usable.
 
 use super::order::Order;
+use super::ring::Ends;
 use crate::Notify;
 use crate::ambient::WaitKind;
 use crate::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
+use crate::prim::IS_MODEL;
 use crate::wait::{Claim, Entry, Lane, Locked, Protocol, WaitList};
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+
+/// After so many operations under the mutex since somebody began to wait the ends are let go. Where putters and getters wait
+/// for each other at every turn the mutex serves alone, without holding and letting go; where items come in bursts, most
+/// of a burst does without it.
+const CALM: u8 = if IS_MODEL { 1 } else { 8 };
+
+const BOTH: Ends = Ends {
+    put: true,
+    get: true,
+};
+const PUT: Ends = Ends {
+    put: true,
+    get: false,
+};
+const GET: Ends = Ends {
+    put: false,
+    get: true,
+};
 
 /// A queue, shared by its handles.
 pub(super) struct Core<O: Order> {
     waiters: WaitList<Shared<O>>,
     /// Tells those in `join` to look again.
     finished: Notify,
+}
+
+/// What is shared without the mutex.
+pub(super) struct Shared<O> {
+    order: O,
     /// 0: unbounded.
     maxsize: usize,
 }
 
-/// Nothing is shared without the mutex.
-pub(super) struct Shared<O>(PhantomData<fn() -> O>);
-
-pub(super) struct State<O> {
-    pile: O,
-    maxsize: usize,
+pub(super) struct State<O: Order> {
+    pile: O::Inner,
     promised_items: usize,
     promised_places: usize,
-    unfinished: usize,
-    /// How often `unfinished` came down to zero.
+    /// How many places were promised without an item leaving them, since the last item was put, less those given up.
+    reserved: usize,
+    /// How many items were dealt with, of all that were ever put.
+    finished: u64,
+    /// How often nothing was left unfinished.
     rounds: u64,
-    len_peak: usize,
+    /// How many operations since somebody began to wait, up to CALM.
+    calm: u8,
     shut_down: bool,
 }
 
@@ -67,48 +104,98 @@ pub(super) enum Note {
     Putter { promised: bool },
 }
 
-impl<O: Order> State<O> {
-    fn free_items(&self) -> usize {
-        self.pile.len().saturating_sub(self.promised_items)
-    }
+type Guard<'a, O> = Locked<'a, Shared<O>>;
 
-    fn has_free_place(&self) -> bool {
-        self.maxsize == 0 || self.pile.len() + self.promised_places < self.maxsize
-    }
+fn len<O: Order>(locked: &Guard<'_, O>) -> usize {
+    locked.shared().order.len(&locked.pile)
+}
 
-    fn nothing_to_get(&self) -> TryGetError {
-        if self.shut_down {
-            TryGetError::ShutDown
-        } else {
-            TryGetError::Empty
-        }
-    }
+fn free_items<O: Order>(locked: &Guard<'_, O>) -> usize {
+    len(locked).saturating_sub(locked.promised_items)
+}
 
-    /// Q11: `count` items less to finish; whether that was the last of them.
-    fn finish(&mut self, count: usize) -> bool {
-        let before = self.unfinished;
-        self.unfinished = before.saturating_sub(count);
-        let ended = before > 0 && self.unfinished == 0;
-        self.rounds += u64::from(ended);
-        ended
+fn has_free_place<O: Order>(locked: &Guard<'_, O>) -> bool {
+    let maxsize = locked.shared().maxsize;
+    maxsize == 0 || len(locked) + locked.promised_places < maxsize
+}
+
+fn unfinished<O: Order>(locked: &Guard<'_, O>) -> u64 {
+    locked.shared().order.total(&locked.pile) - locked.finished
+}
+
+/// Q11: `count` items less to finish, which are not more than there are; whether that was the last of them.
+fn finish<O: Order>(locked: &mut Guard<'_, O>, count: usize) -> bool {
+    locked.finished += count as u64;
+    let ended = count > 0 && unfinished(locked) == 0;
+    locked.rounds += u64::from(ended);
+    ended
+}
+
+fn nothing_to_get<O: Order>(locked: &Guard<'_, O>) -> TryGetError {
+    if locked.shut_down {
+        TryGetError::ShutDown
+    } else {
+        TryGetError::Empty
     }
 }
 
-/// Pushes an item for which there is a place, then Q3.
-///
-/// The promise and the counts come first: should comparing items panic, the item is in the pile all the same.
 #[inline]
-fn push<O: Order>(locked: &mut Locked<'_, Shared<O>>, item: O::Item) {
-    locked.unfinished += 1;
-    locked.len_peak = locked.len_peak.max(locked.pile.len() + 1);
+fn hold<O: Order>(locked: &mut Guard<'_, O>, ends: Ends) {
+    locked.shared().order.hold(&mut locked.pile, ends);
+}
+
+/// Before the mutex is released: lets go what nobody needs, if it is calm.
+#[inline]
+fn settle<O: Order>(locked: &mut Guard<'_, O>) {
+    if locked.calm < CALM {
+        locked.calm += 1;
+        return;
+    }
+    let awaited = locked.waiters() + locked.waiters_in(Lane::Side) > 0;
+    let keep = Ends {
+        put: awaited || locked.reserved > 0 || locked.shut_down,
+        get: awaited || locked.promised_items > 0,
+    };
+    locked.shared().order.let_go(&mut locked.pile, keep);
+}
+
+/// Both ends are held, and it has to wait.
+fn enlist<O: Order, R>(locked: &mut Guard<'_, O>, note: Note) -> Entry<R, Note> {
+    locked.calm = 0;
+    match note {
+        Note::Getter { .. } => Entry::Wait(note),
+        Note::Putter { .. } => Entry::WaitAside(note),
+    }
+}
+
+/// Pushes an item for which there is a place, then Q3. The putting end is held.
+///
+/// The promise comes first: should comparing items panic, the item is in the pile all the same.
+#[inline]
+fn push<O: Order>(locked: &mut Guard<'_, O>, item: O::Item) {
     if locked.grant_front(|note| *note = Note::Getter { promised: true }) {
         locked.promised_items += 1;
     }
-    locked.pile.push(item);
+    locked.reserved = 0;
+    locked.shared().order.push(&mut locked.pile, item);
+}
+
+/// One place more, or one less, is promised.
+fn set_promised_places<O: Order>(locked: &mut Guard<'_, O>, places: usize) {
+    locked.promised_places = places;
+    locked.shared().order.promise(&mut locked.pile, places);
+}
+
+/// Pops the next item, then Q4. The getting end is held.
+#[inline]
+fn pop<O: Order>(locked: &mut Guard<'_, O>) -> Option<O::Item> {
+    let item = locked.shared().order.pop(&mut locked.pile);
+    promise_place(locked);
+    item
 }
 
 fn push_unless_shut_down<O: Order>(
-    locked: &mut Locked<'_, Shared<O>>,
+    locked: &mut Guard<'_, O>,
     item: O::Item,
 ) -> Result<(), PutError<O::Item>> {
     if locked.shut_down {
@@ -118,20 +205,9 @@ fn push_unless_shut_down<O: Order>(
     Ok(())
 }
 
-/// Pops an item that is not promised, then Q4.
-#[inline]
-fn pop_free<O: Order>(locked: &mut Locked<'_, Shared<O>>) -> Result<O::Item, TryGetError> {
-    if locked.free_items() == 0 {
-        return Err(locked.nothing_to_get());
-    }
-    let item = locked.pile.pop();
-    promise_place(locked);
-    item.ok_or(TryGetError::Empty)
-}
-
 /// Q3.
-fn promise_item<O: Order>(locked: &mut Locked<'_, Shared<O>>) {
-    if locked.free_items() > 0 && locked.grant_front(|note| *note = Note::Getter { promised: true })
+fn promise_item<O: Order>(locked: &mut Guard<'_, O>) {
+    if free_items(locked) > 0 && locked.grant_front(|note| *note = Note::Getter { promised: true })
     {
         locked.promised_items += 1;
     }
@@ -139,23 +215,26 @@ fn promise_item<O: Order>(locked: &mut Locked<'_, Shared<O>>) {
 
 /// Q4.
 #[inline]
-fn promise_place<O: Order>(locked: &mut Locked<'_, Shared<O>>) {
-    if locked.waiters_in(Lane::Side) == 0 || !locked.has_free_place() || locked.shut_down {
+fn promise_place<O: Order>(locked: &mut Guard<'_, O>) {
+    if locked.waiters_in(Lane::Side) == 0 || !has_free_place(locked) || locked.shut_down {
         return;
     }
-    locked.promised_places += 1;
+    let places = locked.promised_places + 1;
+    set_promised_places(locked, places);
     locked.grant_front_in(Lane::Side, |note| *note = Note::Putter { promised: true });
 }
 
 /// Q4 for as many putters as there are places.
-fn promise_places<O: Order>(locked: Locked<'_, Shared<O>>) {
+fn promise_places<O: Order>(locked: Guard<'_, O>) {
     if locked.waiters_in(Lane::Side) == 0 || locked.shut_down {
         return;
     }
-    locked.grant_while_in(Lane::Side, |_, state, note| {
-        let free = state.has_free_place();
+    locked.grant_while_in(Lane::Side, |shared, state, note| {
+        let taken = shared.order.len(&state.pile) + state.promised_places;
+        let free = shared.maxsize == 0 || taken < shared.maxsize;
         if free {
             state.promised_places += 1;
+            shared.order.promise(&mut state.pile, state.promised_places);
             *note = Note::Putter { promised: true };
         }
         free
@@ -171,50 +250,95 @@ pub(super) enum End {
 
 impl<O: Order> Core<O> {
     pub(super) fn new(maxsize: usize) -> Self {
+        let (order, pile) = O::new(maxsize);
         let state = State {
-            pile: O::default(),
-            maxsize,
+            pile,
             promised_items: 0,
             promised_places: 0,
-            unfinished: 0,
+            reserved: 0,
+            finished: 0,
             rounds: 0,
-            len_peak: 0,
+            calm: CALM,
             shut_down: false,
         };
         Self {
-            waiters: WaitList::new(Shared(PhantomData), state),
+            waiters: WaitList::new(Shared { order, maxsize }, state),
             finished: Notify::new(),
-            maxsize,
         }
     }
 
+    /// Q1.
+    #[inline]
     pub(super) fn put_nowait(&self, item: O::Item) -> Result<(), TryPutError<O::Item>> {
+        match self.waiters.shared().order.try_put(item) {
+            Ok(()) => Ok(()),
+            Err(item) => self.put_locked(item),
+        }
+    }
+
+    #[inline(never)]
+    fn put_locked(&self, item: O::Item) -> Result<(), TryPutError<O::Item>> {
         let mut locked = self.waiters.lock();
         if locked.shut_down {
             return Err(TryPutError::ShutDown(item));
         }
-        if !locked.has_free_place() {
+        if !has_free_place(&locked) {
             return Err(TryPutError::Full(item));
         }
-        push(&mut locked, item);
-        Ok(())
+        hold(&mut locked, PUT);
+        // The place may have gone before it was held.
+        let put = if has_free_place(&locked) {
+            push(&mut locked, item);
+            Ok(())
+        } else {
+            Err(TryPutError::Full(item))
+        };
+        settle(&mut locked);
+        put
     }
 
+    /// Q2.
     #[inline]
     pub(super) fn get_nowait(&self) -> Result<O::Item, TryGetError> {
-        pop_free(&mut self.waiters.lock())
+        match self.waiters.shared().order.try_get() {
+            Some(item) => Ok(item),
+            None => self.get_locked(),
+        }
     }
 
-    /// [`get_nowait`](Self::get_nowait) of up to `max` items.
-    fn get_many_nowait(&self, items: &mut Vec<O::Item>, max: usize) -> Result<usize, TryGetError> {
+    #[inline(never)]
+    fn get_locked(&self) -> Result<O::Item, TryGetError> {
         let mut locked = self.waiters.lock();
-        let count = locked.free_items().min(max);
-        if count == 0 {
-            return Err(locked.nothing_to_get());
+        if free_items(&locked) == 0 {
+            return Err(nothing_to_get(&locked));
         }
-        items.extend((0..count).map_while(|_| locked.pile.pop()));
-        promise_places(locked);
-        Ok(count)
+        hold(&mut locked, GET);
+        // The item may have gone before it was held.
+        let item = match free_items(&locked) {
+            0 => None,
+            _ => pop(&mut locked),
+        };
+        settle(&mut locked);
+        item.ok_or_else(|| nothing_to_get(&locked))
+    }
+
+    /// [`get_nowait`](Self::get_nowait) of up to `max` items; how many there were.
+    fn get_many_nowait(&self, items: &mut Vec<O::Item>, max: usize) -> usize {
+        let order = &self.waiters.shared().order;
+        let before = items.len();
+        items.extend((0..max).map_while(|_| order.try_get()));
+        let left = max - (items.len() - before);
+        if left > 0 {
+            let mut locked = self.waiters.lock();
+            if free_items(&locked) > 0 {
+                hold(&mut locked, GET);
+                let count = free_items(&locked).min(left);
+                items.extend((0..count).map_while(|_| order.pop(&mut locked.pile)));
+                settle(&mut locked);
+                promise_places(locked);
+            }
+        }
+        items.len() - before
     }
 
     #[inline]
@@ -241,8 +365,12 @@ impl<O: Order> Core<O> {
     /// Q8: fills a place that was promised.
     pub(super) fn put_promised(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
         let mut locked = self.waiters.lock();
-        locked.promised_places -= 1;
-        push_unless_shut_down(&mut locked, item)
+        hold(&mut locked, PUT);
+        let places = locked.promised_places - 1;
+        set_promised_places(&mut locked, places);
+        let put = push_unless_shut_down(&mut locked, item);
+        settle(&mut locked);
+        put
     }
 
     /// Q9: gives a promised place up.
@@ -269,26 +397,25 @@ impl<O: Order> Core<O> {
         }
         let first = self.get(at).await?;
         items.push(first);
-        let more = self.get_many_nowait(items, max - 1).unwrap_or(0);
-        Ok(1 + more)
+        Ok(1 + self.get_many_nowait(items, max - 1))
     }
 
     /// Q7: takes an item that was promised; `immediate` shutdown breaks the promise.
     fn get_promised(&self) -> Result<O::Item, QueueShutDown> {
         let mut locked = self.waiters.lock();
         locked.promised_items -= 1;
-        let item = locked.pile.pop();
-        promise_place(&mut locked);
+        let item = pop(&mut locked);
+        settle(&mut locked);
         item.ok_or(QueueShutDown)
     }
 
     /// Q11.
     pub(super) fn task_done(&self) -> Result<(), TaskDoneError> {
         let mut locked = self.waiters.lock();
-        if locked.unfinished == 0 {
+        if unfinished(&locked) == 0 {
             return Err(TaskDoneError);
         }
-        let ended = locked.finish(1);
+        let ended = finish(&mut locked, 1);
         drop(locked);
         if ended {
             self.finished.notify_waiters();
@@ -303,7 +430,7 @@ impl<O: Order> Core<O> {
             let notified = self.finished.notified_at(at);
             let (unfinished, rounds) = {
                 let locked = self.waiters.lock();
-                (locked.unfinished, locked.rounds)
+                (unfinished(&locked), locked.rounds)
             };
             match since {
                 None if unfinished == 0 => return,
@@ -320,12 +447,13 @@ impl<O: Order> Core<O> {
     pub(super) fn shutdown(&self, end: End) {
         let mut locked = self.waiters.lock();
         locked.shut_down = true;
+        hold(&mut locked, BOTH);
         let mut dropped = None;
         let mut ended = false;
         if end == End::Immediate {
-            let pile = mem::take(&mut locked.pile);
-            ended = locked.finish(pile.len());
-            dropped = Some(pile);
+            let count = len(&locked);
+            dropped = Some(locked.shared().order.take_all(&mut locked.pile));
+            ended = finish(&mut locked, count);
         }
         // Whatever a waker or a destructor does, everybody hears of the end; the first panic goes on.
         let outcomes = [
@@ -349,15 +477,16 @@ impl<O: Order> Core<O> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.waiters.lock().pile.len()
+        len(&self.waiters.lock())
     }
 
     pub(super) fn len_peak(&self) -> usize {
-        self.waiters.lock().len_peak
+        let locked = self.waiters.lock();
+        locked.shared().order.len_peak(&locked.pile)
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.maxsize > 0 && self.len() >= self.maxsize
+        self.maxsize() > 0 && self.len() >= self.maxsize()
     }
 
     pub(super) fn is_shut_down(&self) -> bool {
@@ -365,7 +494,7 @@ impl<O: Order> Core<O> {
     }
 
     pub(super) fn maxsize(&self) -> usize {
-        self.maxsize
+        self.waiters.shared().maxsize
     }
 }
 
@@ -373,7 +502,9 @@ impl<O: Order> Protocol for Shared<O> {
     type State = State<O>;
     type Note = Note;
 
-    fn left(_: &WaitList<Self>, _: Note) {}
+    fn left(list: &WaitList<Self>, _: Note) {
+        settle(&mut list.lock());
+    }
 
     /// Q9.
     fn give_back(list: &WaitList<Self>, note: Note) {
@@ -384,12 +515,15 @@ impl<O: Order> Protocol for Shared<O> {
                 promise_item(&mut locked);
             }
             Note::Putter { promised: true } => {
-                locked.promised_places -= 1;
+                locked.reserved = locked.reserved.saturating_sub(1);
+                let places = locked.promised_places - 1;
+                set_promised_places(&mut locked, places);
                 promise_place(&mut locked);
             }
             // Shutdown promised nothing.
             Note::Getter { .. } | Note::Putter { .. } => {}
         }
+        settle(&mut locked);
     }
 }
 
@@ -404,8 +538,16 @@ impl<O: Order> Claim<Shared<O>> for Put<'_, O> {
     const KIND: WaitKind = WaitKind::Queue;
 
     #[inline]
-    fn attempt(&mut self, _: &WaitList<Shared<O>>) -> Option<Self::Output> {
-        match self.core.put_nowait(self.item.take()?) {
+    fn attempt(&mut self, list: &WaitList<Shared<O>>) -> Option<Self::Output> {
+        let order = &list.shared().order;
+        let Err(back) = order.try_put(self.item.take()?) else {
+            return Some(Ok(()));
+        };
+        if order.looks_full() {
+            self.item = Some(back);
+            return None;
+        }
+        match self.core.put_locked(back) {
             Ok(()) => Some(Ok(())),
             Err(TryPutError::ShutDown(back)) => Some(Err(PutError(back))),
             Err(TryPutError::Full(back)) => {
@@ -415,13 +557,18 @@ impl<O: Order> Claim<Shared<O>> for Put<'_, O> {
         }
     }
 
-    fn enter(&mut self, locked: &mut Locked<'_, Shared<O>>) -> Entry<Self::Output, Note> {
-        let ready = locked.shut_down || locked.has_free_place();
+    fn enter(&mut self, locked: &mut Guard<'_, O>) -> Entry<Self::Output, Note> {
+        hold(locked, BOTH);
+        let ready = locked.shut_down || has_free_place(locked);
         match self.item.take() {
-            Some(item) if ready => Entry::Done(push_unless_shut_down(locked, item)),
+            Some(item) if ready => {
+                let put = push_unless_shut_down(locked, item);
+                settle(locked);
+                Entry::Done(put)
+            }
             item => {
                 self.item = item;
-                Entry::WaitAside(Note::Putter { promised: false })
+                enlist(locked, Note::Putter { promised: false })
             }
         }
     }
@@ -444,15 +591,19 @@ impl<O: Order> Claim<Shared<O>> for Place {
     type Output = Result<(), QueueShutDown>;
     const KIND: WaitKind = WaitKind::Queue;
 
-    fn enter(&mut self, locked: &mut Locked<'_, Shared<O>>) -> Entry<Self::Output, Note> {
+    fn enter(&mut self, locked: &mut Guard<'_, O>) -> Entry<Self::Output, Note> {
         if locked.shut_down {
             return Entry::Done(Err(QueueShutDown));
         }
-        if locked.has_free_place() {
-            locked.promised_places += 1;
-            return Entry::Done(Ok(()));
+        hold(locked, BOTH);
+        if !has_free_place(locked) {
+            return enlist(locked, Note::Putter { promised: false });
         }
-        Entry::WaitAside(Note::Putter { promised: false })
+        locked.reserved += 1;
+        let places = locked.promised_places + 1;
+        set_promised_places(locked, places);
+        settle(locked);
+        Entry::Done(Ok(()))
     }
 
     fn granted(self, _: &WaitList<Shared<O>>, note: Note) -> Self::Output {
@@ -472,20 +623,30 @@ impl<O: Order> Claim<Shared<O>> for Get<'_, O> {
     const KIND: WaitKind = WaitKind::Queue;
 
     #[inline]
-    fn attempt(&mut self, _: &WaitList<Shared<O>>) -> Option<Self::Output> {
-        match self.0.get_nowait() {
+    fn attempt(&mut self, list: &WaitList<Shared<O>>) -> Option<Self::Output> {
+        let order = &list.shared().order;
+        if let Some(item) = order.try_get() {
+            return Some(Ok(item));
+        }
+        if order.looks_empty() {
+            return None;
+        }
+        match self.0.get_locked() {
             Ok(item) => Some(Ok(item)),
             Err(TryGetError::ShutDown) => Some(Err(QueueShutDown)),
             Err(TryGetError::Empty) => None,
         }
     }
 
-    fn enter(&mut self, locked: &mut Locked<'_, Shared<O>>) -> Entry<Self::Output, Note> {
-        match pop_free(locked) {
-            Ok(item) => Entry::Done(Ok(item)),
-            Err(TryGetError::ShutDown) => Entry::Done(Err(QueueShutDown)),
-            Err(TryGetError::Empty) => Entry::Wait(Note::Getter { promised: false }),
-        }
+    fn enter(&mut self, locked: &mut Guard<'_, O>) -> Entry<Self::Output, Note> {
+        hold(locked, BOTH);
+        let got = match free_items(locked) {
+            0 if !locked.shut_down => return enlist(locked, Note::Getter { promised: false }),
+            0 => None,
+            _ => pop(locked),
+        };
+        settle(locked);
+        Entry::Done(got.ok_or(QueueShutDown))
     }
 
     #[inline]
@@ -501,12 +662,12 @@ impl<O: Order> Claim<Shared<O>> for Get<'_, O> {
 impl<O: Order> fmt::Debug for Core<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let locked = self.waiters.lock();
-        let (len, unfinished, shut_down) = (locked.pile.len(), locked.unfinished, locked.shut_down);
+        let (len, unfinished, shut_down) = (len(&locked), unfinished(&locked), locked.shut_down);
         let (getters, putters) = (locked.waiters(), locked.waiters_in(Lane::Side));
         drop(locked);
         f.debug_struct("Queue")
             .field("len", &len)
-            .field("maxsize", &self.maxsize)
+            .field("maxsize", &self.maxsize())
             .field("unfinished", &unfinished)
             .field("getters", &getters)
             .field("putters", &putters)

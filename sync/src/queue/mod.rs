@@ -1,10 +1,12 @@
 //! Queues: items from many tasks to many tasks, in three orders.
 //!
-//! - `core.rs`: the rules, Q1 to Q11, generic over the order. - `order.rs`: the orders. - here: the public handles, and
-//!   [`Reserved`].
+//! - `core.rs`: the rules, Q1 to Q11, generic over the order.
+//! - `order.rs`: the orders; `ring.rs`: first in, first out without a mutex, V1 to V7.
+//! - here: the public handles, and [`Reserved`].
 
 mod core;
 mod order;
+mod ring;
 
 use self::core::{Core, End};
 use self::order::{Fifo, Lifo, Order, Smallest};
@@ -320,9 +322,9 @@ trait Places<T>: Send + Sync {
     fn give_up(&self);
 }
 
-impl<O: Order + Send> Places<O::Item> for Core<O>
+impl<O: Order + Send + Sync> Places<O::Item> for Core<O>
 where
-    O::Item: Send,
+    O::Inner: Send,
 {
     fn fill(&self, item: O::Item) -> Result<(), PutError<O::Item>> {
         self.put_promised(item)

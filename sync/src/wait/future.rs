@@ -4,9 +4,14 @@
 //! waiter, the line that asked, and what the primitive's [`Claim`] brings along, once each. The waiter is made when there
 //! is a need to wait and not before.
 
+#![expect(
+    unsafe_code,
+    reason = "projects a pinned wait to the waiter in it, which is pinned too"
+)]
+
 use super::list::{Entry, Locked, Protocol, WaitList, Waiter};
+use crate::ambient::grants::{self, Watched};
 use crate::ambient::{WaitKind, poll_budgeted, wait_reason};
-use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -35,24 +40,50 @@ pub trait Claim<P: Protocol> {
     fn granted(self, list: &WaitList<P>, note: P::Note) -> Self::Output;
 }
 
-pin_project! {
-    /// A wait at a [`WaitList`]; made by [`WaitList::claim`].
-    ///
-    /// Spends one unit of the budget, and none before it completes.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it enlisted: nothing happened. While waiting: [`Protocol::left`]. With a grant:
-    /// [`Protocol::give_back`].
-    #[must_use = "a future does nothing unless it is awaited"]
-    pub struct Wait<'a, P: Protocol, C> {
-        // None until there is a need to wait. Dropped before the claim, which may hold what the waiter gives back to.
-        #[pin]
-        waiter: Option<Waiter<'a, P>>,
-        // None once it was granted or needed no grant.
-        claim: Option<C>,
-        list: &'a WaitList<P>,
-        at: &'static Location<'static>,
+/// A wait at a [`WaitList`]; made by [`WaitList::claim`].
+///
+/// Spends one unit of the budget, and none before it completes.
+///
+/// # Cancel safety
+///
+/// Dropped before it enlisted: nothing happened. While waiting: [`Protocol::left`]. With a grant:
+/// [`Protocol::give_back`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Wait<'a, P: Protocol, C> {
+    /// None until there is a need to wait. Pinned with the whole. Dropped before the claim, which may hold what the waiter
+    /// gives back to.
+    waiter: Option<Waiter<'a, P>>,
+    /// None once it was granted or needed no grant.
+    claim: Option<C>,
+    list: &'a WaitList<P>,
+    at: &'static Location<'static>,
+    /// Debug mode: tells the task when the grant is picked up.
+    watch: Option<Watched>,
+}
+
+/// The fields of a pinned [`Wait`]: the waiter pinned, the others free to move.
+struct Parts<'p, 'a, P: Protocol, C> {
+    waiter: Pin<&'p mut Option<Waiter<'a, P>>>,
+    claim: &'p mut Option<C>,
+    list: &'a WaitList<P>,
+    at: &'static Location<'static>,
+    watch: &'p mut Option<Watched>,
+}
+
+impl<'a, P: Protocol, C> Wait<'a, P, C> {
+    #[inline]
+    fn parts(self: Pin<&mut Self>) -> Parts<'_, 'a, P, C> {
+        // SAFETY: nothing is moved out of it here, and of what is handed on only the waiter is ever pinned: it alone makes
+        // this type `!Unpin`. There is no destructor beside those of the fields.
+        let this = unsafe { self.get_unchecked_mut() };
+        Parts {
+            // SAFETY: it is in the pinned whole and moves no more; see above.
+            waiter: unsafe { Pin::new_unchecked(&mut this.waiter) },
+            claim: &mut this.claim,
+            list: this.list,
+            at: this.at,
+            watch: &mut this.watch,
+        }
     }
 }
 
@@ -65,6 +96,7 @@ impl<P: Protocol> WaitList<P> {
             claim: Some(claim),
             list: self,
             at,
+            watch: None,
         }
     }
 }
@@ -89,9 +121,12 @@ impl<P: Protocol, C: Claim<P>> Future for Wait<'_, P, C> {
 impl<P: Protocol, C: Claim<P>> Wait<'_, P, C> {
     #[inline]
     fn go_on(mut self: Pin<&mut Self>, cx: &Context<'_>) -> Poll<C::Output> {
-        let this = self.as_mut().project();
+        let this = self.as_mut().parts();
         if let Some(waiter) = this.waiter.as_pin_mut() {
-            let note = ready!(waiter.poll_grant(cx));
+            let note = match this.watch {
+                None => ready!(waiter.poll_grant(cx)),
+                Some(_) => ready!(poll_watched(waiter, this.watch, cx)),
+            };
             let claim = this.claim.take().expect(POLLED_AGAIN);
             return Poll::Ready(claim.granted(this.list, note));
         }
@@ -104,14 +139,48 @@ impl<P: Protocol, C: Claim<P>> Wait<'_, P, C> {
     }
 
     fn enlist(self: Pin<&mut Self>, cx: &Context<'_>) -> Poll<C::Output> {
-        let mut this = self.project();
+        let mut this = self.parts();
         this.waiter.set(Some(Waiter::new(this.list)));
         let waiter = this.waiter.as_pin_mut().expect("it was just made");
         let claim = this.claim.as_mut().expect(POLLED_AGAIN);
-        let done = ready!(waiter.enter(cx, |locked| claim.enter(locked)));
+        if is_exclusive(C::KIND) {
+            *this.watch = grants::watch(cx, C::KIND, this.at);
+        }
+        let done = match this.watch {
+            None => ready!(waiter.enter(cx, |locked| claim.enter(locked))),
+            Some(watch) => {
+                let waker = watch.waker();
+                let cx = Context::from_waker(&waker);
+                ready!(waiter.enter(&cx, |locked| claim.enter(locked)))
+            }
+        };
+        *this.watch = None;
         *this.claim = None;
         Poll::Ready(done)
     }
+}
+
+/// Whether what is granted to one waiter is kept from all others until it is picked up.
+const fn is_exclusive(kind: WaitKind) -> bool {
+    matches!(kind, WaitKind::Lock | WaitKind::Permit | WaitKind::Queue)
+}
+
+/// [`Waiter::poll_grant`] with the waker that tells the task's watch.
+#[cold]
+fn poll_watched<P: Protocol>(
+    waiter: Pin<&mut Waiter<'_, P>>,
+    watch: &mut Option<Watched>,
+    cx: &Context<'_>,
+) -> Poll<P::Note> {
+    *watch = watch.take().and_then(|watch| watch.follow(cx));
+    let polled = match watch {
+        None => waiter.poll_grant(cx),
+        Some(watch) => waiter.poll_grant(&Context::from_waker(&watch.waker())),
+    };
+    if polled.is_ready() {
+        *watch = None;
+    }
+    polled
 }
 
 const POLLED_AGAIN: &str = "a wait is polled after it completed";

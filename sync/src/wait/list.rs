@@ -63,10 +63,11 @@ use std::task::{Context, Poll, Waker};
 
 /// Not in the list: the node belongs to its future.
 const IDLE: u8 = 0;
-/// In the list: the node belongs to the holder of the mutex.
+/// In the list: the node belongs to the holder of the mutex. Which lane it is in follows.
 const WAITING: u8 = 1;
+const WAITING_ASIDE: u8 = 2;
 /// Out of the list with a grant not yet collected: the node belongs to its future.
-const GRANTED: u8 = 2;
+const GRANTED: u8 = 3;
 
 /// What a primitive adds to a [`WaitList`]; the type itself is what threads share without the mutex, such as a fast path's
 /// atomic word.
@@ -142,7 +143,6 @@ struct Node<N> {
 }
 
 struct Slot<N> {
-    lane: Lane,
     prev: Link<N>,
     next: Link<N>,
     waker: Option<Waker>,
@@ -458,7 +458,6 @@ impl<'a, P: Protocol> Waiter<'a, P> {
             node: Node {
                 stage: AtomicU8::new(IDLE),
                 slot: UnsafeCell::new(Slot {
-                    lane: Lane::Main,
                     prev: None,
                     next: None,
                     waker: None,
@@ -485,13 +484,13 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         assert!(stage == IDLE, "a waiter enters its list once");
         let waker = cx.waker().clone();
         let mut locked = this.list.lock();
-        let (lane, note) = match enter(&mut locked) {
+        let (lane, stage, note) = match enter(&mut locked) {
             Entry::Done(done) => {
                 drop(locked);
                 return Poll::Ready(done);
             }
-            Entry::Wait(note) => (Lane::Main, note),
-            Entry::WaitAside(note) => (Lane::Side, note),
+            Entry::Wait(note) => (Lane::Main, WAITING, note),
+            Entry::WaitAside(note) => (Lane::Side, WAITING_ASIDE, note),
         };
         assert!(
             std::ptr::eq(locked.list, this.list),
@@ -500,12 +499,11 @@ impl<'a, P: Protocol> Waiter<'a, P> {
         this.node.slot.with_mut(|slot| {
             // SAFETY: the node is IDLE, so it is ours; the mutable borrow of the pinned waiter is in our hands.
             let slot = unsafe { &mut *slot };
-            slot.lane = lane;
             slot.waker = Some(waker);
             slot.note = Some(note);
         });
         // ordering: row C, under the mutex.
-        this.node.stage.store(WAITING, Ordering::Relaxed);
+        this.node.stage.store(stage, Ordering::Relaxed);
         // The waiter is pinned, so the node keeps its place until its destructor has run, which unlinks it.
         locked.inner.lanes[lane as usize].push_back(NonNull::from(&this.node));
         Poll::Pending
@@ -526,7 +524,7 @@ impl<'a, P: Protocol> Waiter<'a, P> {
             let locked = this.list.lock();
             // ordering: row C, under the mutex.
             match this.node.stage.load(Ordering::Relaxed) {
-                WAITING => {}
+                WAITING | WAITING_ASIDE => {}
                 GRANTED => {
                     drop(locked);
                     // ordering is taken care of in `collect`, which reads the stage again.
@@ -560,7 +558,8 @@ impl<'a, P: Protocol> Waiter<'a, P> {
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         // ordering: relaxed, a hint; whoever acts on it takes the mutex or collects.
-        self.node.stage.load(Ordering::Relaxed) == WAITING
+        let stage = self.node.stage.load(Ordering::Relaxed);
+        matches!(stage, WAITING | WAITING_ASIDE)
     }
 
     /// L4 and L5: takes the note if the node is GRANTED.
@@ -586,14 +585,11 @@ impl<'a, P: Protocol> Waiter<'a, P> {
     fn leave(&self) -> Option<P::Note> {
         let mut locked = self.list.lock();
         // ordering: row C, under the mutex.
-        if self.node.stage.load(Ordering::Relaxed) != WAITING {
-            return None;
-        }
-        let lane = self.node.slot.with_mut(|slot| {
-            // SAFETY: the node is WAITING and we hold the mutex (table Access).
-            let slot = unsafe { &mut *slot };
-            slot.lane
-        });
+        let lane = match self.node.stage.load(Ordering::Relaxed) {
+            WAITING => Lane::Main,
+            WAITING_ASIDE => Lane::Side,
+            _ => return None,
+        };
         locked.inner.lanes[lane as usize].unlink(NonNull::from(&self.node));
         // ordering: row C, under the mutex.
         self.node.stage.store(IDLE, Ordering::Relaxed);

@@ -5,8 +5,11 @@ use loxley_benches::case::Case;
 use crate::rt::Rt;
 
 pub mod blocking;
+pub mod datagrams;
+pub mod kv;
 mod memory;
 pub mod network;
+pub mod proxy;
 mod schedule;
 mod spawn;
 mod steal;

@@ -100,7 +100,7 @@ const ECHO_500: &[Metric] = &[
 ];
 
 /// How long the client counts.
-fn window(params: &Params) -> Duration {
+pub(super) fn window(params: &Params) -> Duration {
     Duration::from_millis(if params.quick { 300 } else { 1_500 })
 }
 
@@ -257,13 +257,13 @@ async fn receive<R: Net>(listener: &R::Listener, gate: &'static Gate, count: usi
 }
 
 /// This program as a client, in a process of its own.
-struct Client {
+pub(super) struct Client {
     process: Child,
     said: BufReader<ChildStdout>,
 }
 
 impl Client {
-    fn start(words: &[&str]) -> Self {
+    pub(super) fn start(words: &[&str]) -> Self {
         let program = std::env::current_exe().expect("this program has a path");
         let mut process = Command::new(program)
             .arg("--client")
@@ -277,7 +277,7 @@ impl Client {
     }
 
     /// The next line it prints.
-    fn line(&mut self) -> String {
+    pub(super) fn line(&mut self) -> String {
         let mut line = String::new();
         self.said
             .read_line(&mut line)
@@ -286,7 +286,7 @@ impl Client {
     }
 
     /// Lets it end and waits for that.
-    fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         if let Some(mut input) = self.process.stdin.take() {
             // An error is a client that has ended.
             let _ = input.write_all(b"\n");

@@ -7,12 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use loxley_io::net::RecvBatch;
 use loxley_io::streams::from_tcp;
 use loxley_io::tls::TlsServer;
-use loxley_io::{StreamReader, StreamWriter, TcpListener, TcpStream};
+use loxley_io::{
+    StreamReader, StreamWriter, TcpListener, TcpStream, UdpSocket, copy_bidirectional,
+};
 use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, to_thread, yield_now};
 
-use super::{Blocking, Duplex, Net, Rt, Streams};
+use super::{Blocking, Datagrams, Duplex, Net, Proxy, Rt, Streams};
 
 /// The subject of the comparison.
 pub struct Loxley;
@@ -170,5 +173,33 @@ impl Duplex for (StreamReader, StreamWriter) {
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.1.write(bytes);
         self.1.drain().await
+    }
+}
+
+impl Proxy for Loxley {
+    async fn pass_on(mut stream: TcpStream, target: SocketAddr) {
+        let Ok(mut other) = TcpStream::connect(target).await else {
+            return;
+        };
+        // An error is a client that went away.
+        let _ = copy_bidirectional(&mut stream, &mut other).await;
+    }
+}
+
+impl Datagrams for Loxley {
+    async fn echo() -> io::Result<SocketAddr> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let address = socket.local_addr()?;
+        drop(create_task(async move {
+            let mut batch = RecvBatch::new(64, 2_048);
+            while socket.recv_batch(&mut batch).await.is_ok() {
+                let echo: Vec<_> = batch.iter().collect();
+                let mut rest = &echo[..];
+                while let Ok(sent @ 1..) = socket.send_batch(rest).await {
+                    rest = &rest[sent..];
+                }
+            }
+        }));
+        Ok(address)
     }
 }

@@ -117,6 +117,18 @@ pub trait Duplex: Send + 'static {
     fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
 }
 
+/// A runtime's copying from one connection to another and back.
+pub trait Proxy: Net {
+    /// Connects to `target` and copies both ways until both ends are through.
+    fn pass_on(stream: Self::Stream, target: SocketAddr) -> impl Future<Output = ()> + Send;
+}
+
+/// A runtime's UDP.
+pub trait Datagrams: Rt {
+    /// Binds a free port of the loopback address and sends back, in a task, whatever comes.
+    fn echo() -> impl Future<Output = io::Result<SocketAddr>> + Send;
+}
+
 /// The answer of the HTTP case.
 pub async fn hello(
     _request: hyper::Request<hyper::body::Incoming>,

@@ -11,12 +11,12 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Blocking, Duplex, Net, Rt, Streams};
+use super::{Blocking, Datagrams, Duplex, Net, Proxy, Rt, Streams};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -194,5 +194,31 @@ impl Duplex for TlsStream<TcpStream> {
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         AsyncWriteExt::write_all(self, bytes).await?;
         self.flush().await
+    }
+}
+
+impl Proxy for Tokio {
+    async fn pass_on(mut stream: TcpStream, target: SocketAddr) {
+        let Ok(mut other) = TcpStream::connect(target).await else {
+            return;
+        };
+        // An error is a client that went away.
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await;
+    }
+}
+
+impl Datagrams for Tokio {
+    async fn echo() -> io::Result<SocketAddr> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let address = socket.local_addr()?;
+        drop(tokio::spawn(async move {
+            let mut buffer = [0; 2_048];
+            while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
+                if socket.send_to(&buffer[..length], peer).await.is_err() {
+                    break;
+                }
+            }
+        }));
+        Ok(address)
     }
 }

@@ -187,6 +187,9 @@ impl ServerBuilder {
     }
 
     /// Listens on a socket that is bound already: inherited, or with options of its own.
+    ///
+    /// Closing the server closes this handle of the socket. Another process that has the socket, too, goes on with those who
+    /// wait to be accepted.
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.places.push(Place::Given(listener));
         self
@@ -290,6 +293,7 @@ impl ServerBuilder {
                     endpoint: Endpoint::Unix(listener.local_addr()?),
                     socket: listener.into(),
                     file: None,
+                    is_given: true,
                 }),
             }
         }
@@ -360,7 +364,11 @@ fn bind_all(addrs: Vec<SocketAddr>, shares_port: bool) -> io::Result<Vec<Bound>>
 }
 
 fn bind_one(addr: SocketAddr, shares_port: bool) -> io::Result<Bound> {
-    take_over(TcpListener::from(sys::bound(&addr, shares_port)?))
+    let ours = take_over(TcpListener::from(sys::bound(&addr, shares_port)?))?;
+    Ok(Bound {
+        is_given: false,
+        ..ours
+    })
 }
 
 fn is_missing(error: &io::Error) -> bool {
@@ -372,6 +380,7 @@ fn take_over(listener: TcpListener) -> io::Result<Bound> {
         endpoint: Endpoint::Inet(listener.local_addr()?),
         socket: listener.into(),
         file: None,
+        is_given: true,
     })
 }
 
@@ -385,5 +394,6 @@ fn bind_path(path: &Path, cleans_up: bool) -> io::Result<Bound> {
         endpoint: Endpoint::Unix(addr),
         socket,
         file,
+        is_given: false,
     })
 }

@@ -60,6 +60,8 @@ pub(super) struct Bound {
     pub(super) endpoint: Endpoint,
     pub(super) socket: OwnedFd,
     pub(super) file: Option<SocketFile>,
+    /// Whether others may have the same socket.
+    pub(super) is_given: bool,
 }
 
 /// A socket that listens. Its file goes with it.
@@ -67,6 +69,7 @@ pub(super) struct Door {
     pub(super) endpoint: Endpoint,
     listener: Listener,
     file: Option<SocketFile>,
+    is_given: bool,
 }
 
 enum Listener {
@@ -80,6 +83,7 @@ impl Bound {
             endpoint,
             socket,
             file,
+            is_given,
         } = self;
         let listener = sys::listen(socket.as_fd(), backlog).and_then(|()| match endpoint {
             Endpoint::Inet(_) => TcpListener::from_std(socket.into()).map(Listener::Tcp),
@@ -90,6 +94,7 @@ impl Bound {
                 endpoint,
                 listener,
                 file,
+                is_given,
             }),
             Err(error) => Err(naming("listen on", &endpoint, error)),
         }
@@ -112,7 +117,12 @@ impl Door {
     }
 
     /// From now on nobody gets in. The socket itself is closed with the door.
+    ///
+    /// One that was given may be another process's, too, which goes on listening: stopping it would stop it for all.
     pub(super) fn shut(&self) {
+        if self.is_given {
+            return;
+        }
         match &self.listener {
             Listener::Tcp(listener) => sys::stop_listening(listener.as_fd()),
             Listener::Unix(listener) => sys::stop_listening(listener.as_fd()),

@@ -20,6 +20,11 @@ use sealed::Sealed as _;
 /// What a handler of [`start_server`](crate::start_server) may end with: `()`, or a `Result` whose error can be shown.
 ///
 /// Sealed.
+#[diagnostic::on_unimplemented(
+    message = "a connection's handler cannot give `{Self}`",
+    label = "the handler's future gives `{Self}`",
+    note = "it gives `()`, or a `Result<(), E>` whose error can be printed: nobody takes a value from it"
+)]
 pub trait HandlerOutput: sealed::Sealed {}
 
 mod sealed {
