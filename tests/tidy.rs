@@ -88,6 +88,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
     ),
     (&["rustls::", "webpki_roots::"], &["io/src/streams/tls/"]),
     (&["memchr::"], &["io/src/streams/separators.rs"]),
+    (&["tracing::"], &["runtime/src/task/trace/spans.rs"]),
     (&["num_cpus::"], &["runtime/src/builder.rs"]),
     (
         &["Instant::now", "thread::sleep"],

@@ -10,6 +10,7 @@
 use super::callbacks::Callbacks;
 use super::raw::Vtable;
 use super::state::State;
+use super::trace::Trace;
 use super::{Failure, TaskId};
 use loxley_sync::ambient::grants::Watches;
 use loxley_sync::ambient::scope::{Planted, Tree};
@@ -52,6 +53,7 @@ impl Place {
 /// | `wait_at`, `wait_kind` | holder of *running* | all, as a hint |
 /// | `cold` | whoever needs it first | all |
 /// | `joiner` | see the access table of `state.rs` | same |
+/// | `trace` | holder of *running*; nothing without feature `tracing` | wakers |
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
@@ -65,6 +67,7 @@ pub(crate) struct Header {
     wait_at: AtomicPtr<Location<'static>>,
     cold: AtomicPtr<Cold>,
     joiner: UnsafeCell<Option<Waker>>,
+    pub(super) trace: Trace,
     _tracked: Tracked,
 }
 
@@ -110,7 +113,7 @@ pub(crate) struct Cell<F: Future> {
     pub(crate) stage: UnsafeCell<Stage<F>>,
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, feature = "tracing")))]
 const _: () = {
     type Empty = std::future::Ready<()>;
     assert!(size_of::<Cell<Empty>>() <= 128, "a task must stay small");
@@ -130,6 +133,7 @@ impl Header {
             wait_at: AtomicPtr::new(ptr::null_mut()),
             cold: AtomicPtr::new(ptr::null_mut()),
             joiner: UnsafeCell::new(None),
+            trace: Trace::new(),
             _tracked: Tracked::new(),
         }
     }
