@@ -154,6 +154,7 @@ const UNSAFE: &[&str] = &[
     "runtime/tests/panics.rs",
     "sync/src/ambient/catch.rs",
     "sync/src/ambient/mod.rs",
+    "sync/src/ambient/scope.rs",
     "sync/src/lock.rs",
     "sync/src/oneshot.rs",
     "sync/src/queue/ring.rs",

@@ -2,7 +2,8 @@
 //! the whole process.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use loxley_io::{TcpStream, UdpSocket, UnixDatagram};
@@ -34,19 +35,9 @@ async fn shortage() {
     let open = TcpStream::connect(addr).await.expect("connected");
     let (peer, _) = listener.accept().expect("accepted");
     let mut hoard = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        hoard.push(file);
-    }
     for _ in 0..3 {
-        let errors = [
-            TcpStream::connect(addr).await.map(drop),
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map(drop),
-            UnixDatagram::unbound().map(drop),
-            Runtime::builder().worker_threads(1).build().map(drop),
-        ];
-        for result in errors {
-            let error = result.expect_err("no descriptors");
-            let text = error.to_string();
+        for kind in [Kind::Stream, Kind::Datagram, Kind::Local, Kind::Runtime] {
+            let text = refusal(kind, addr, &mut hoard).await.to_string();
             assert!(text.contains(&Errno::MFILE.to_string()), "{text}");
         }
         // A name is looked up with descriptors too: no hang, and what was looked up before stays.
@@ -58,4 +49,33 @@ async fn shortage() {
     drop(peer);
     drop(TcpStream::connect(addr).await.expect("recovered"));
     drop(Runtime::new().expect("recovered"));
+}
+
+/// What wants a descriptor.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Stream,
+    Datagram,
+    Local,
+    Runtime,
+}
+
+/// The error of one that gets none. A thread of the system's libraries may give a descriptor back between the hoarding and the
+/// attempt, which then succeeds: so it is made again.
+async fn refusal(kind: Kind, addr: SocketAddr, hoard: &mut Vec<File>) -> io::Error {
+    for _ in 0..100 {
+        while let Ok(file) = File::open("/dev/null") {
+            hoard.push(file);
+        }
+        let result = match kind {
+            Kind::Stream => TcpStream::connect(addr).await.map(drop),
+            Kind::Datagram => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map(drop),
+            Kind::Local => UnixDatagram::unbound().map(drop),
+            Kind::Runtime => Runtime::builder().worker_threads(1).build().map(drop),
+        };
+        if let Err(error) = result {
+            return error;
+        }
+    }
+    panic!("a {kind:?} without descriptors");
 }

@@ -352,13 +352,13 @@ fn a_marked_scope_that_loses_a_race_gives_the_request_back() {
         let items = queue.clone();
         let task = create_task(async move {
             let mut caught = Box::pin(catch_cancelled(pending::<()>()));
-            let item = std::future::poll_fn(|cx| {
+            let item = poll_fn(|cx| {
                 // The branch with the scope is polled once, and never again when there is an item.
                 if let Ok(item) = items.get_nowait() {
-                    return std::task::Poll::Ready(item);
+                    return Poll::Ready(item);
                 }
                 assert!(caught.as_mut().poll(cx).is_pending());
-                std::task::Poll::Pending
+                Poll::Pending
             })
             .await;
             drop(caught);
@@ -377,9 +377,9 @@ fn a_scope_that_moves_to_another_task_hears_that_one() {
     let strict = Runtime::builder().current_thread().build().unwrap();
     strict.block_on(async {
         let mut caught = Box::pin(catch_cancelled(pending::<()>()));
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             assert!(caught.as_mut().poll(cx).is_pending());
-            std::task::Poll::Ready(())
+            Poll::Ready(())
         })
         .await;
         let task =

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use loxley_runtime::{RunError, Runner, create_task, run, signal};
-use loxley_sync::{catch_cancelled, context_var};
+use loxley_sync::{catch_cancelled, context_var, oneshot};
 use rustix::process::{Pid, Signal, kill_process};
 use std::future::pending;
 use std::io::{BufRead, BufReader, Write};
@@ -38,10 +38,13 @@ fn child() {
     match &*role {
         "waits" => run(async {
             let _says = Says("main is dropped");
+            let (runs, is_running) = oneshot::channel();
             drop(create_task(async {
                 let _says = Says("leftover is dropped");
+                runs.send(()).expect("main waits for it");
                 pending::<()>().await;
             }));
+            is_running.await.expect("it says so");
             say("ready");
             pending::<()>().await;
         }),
@@ -151,16 +154,17 @@ fn child() {
             }
         }
         "cleans its leftovers up for ever" => run(async {
+            let (waits, is_waiting) = oneshot::channel();
             drop(create_task(async {
                 let waits = catch_cancelled(async {
-                    say("waits");
+                    waits.send(()).expect("main waits for it");
                     pending::<()>().await;
                 });
                 assert!(waits.await.is_err());
                 say("ready");
                 pending::<()>().await;
             }));
-            loxley_runtime::sleep(std::time::Duration::from_millis(1)).await;
+            is_waiting.await.expect("it says so");
         }),
         "has a handler of its own" => {
             let came = std::sync::Arc::default();
@@ -188,8 +192,16 @@ struct Running {
 const WORDS: [&str; 4] = ["--exact", "child", "--nocapture", "--test-threads=1"];
 
 fn start(role: &str) -> Running {
+    start_command(program().args(WORDS).env(ROLE, role))
+}
+
+/// This binary with every signal at its default: whoever started the tests may have had some ignored (`nohup`, a shell's `&`),
+/// which a runtime respects.
+fn program() -> Command {
+    let mut command = Command::new("env");
     let program = std::env::current_exe().expect("a path");
-    start_command(Command::new(program).args(WORDS).env(ROLE, role))
+    command.arg("--default-signal").arg(program);
+    command
 }
 
 fn start_command(command: &mut Command) -> Running {
@@ -308,8 +320,9 @@ fn a_shell_sees_which_signal_ended_the_program() {
     ] {
         let program = std::env::current_exe().expect("a path");
         let line = r#""$0" "$@"; echo "status $?" >&2"#;
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", line]).arg(program).args(WORDS);
+        let mut command = Command::new("env");
+        command.args(["--default-signal", "/bin/sh", "-c", line]);
+        command.arg(program).args(WORDS);
         let mut shell = start_command(command.env(ROLE, role));
         let mut text = String::new();
         while !text.starts_with("pid ") {
@@ -342,8 +355,7 @@ fn a_second_shutdown_signal_of_any_kind_kills_during_the_clean_up() {
         (Signal::TERM, Signal::INT),
         (Signal::INT, Signal::TERM),
     ] {
-        let program = std::env::current_exe().expect("a path");
-        let mut command = Command::new(program);
+        let mut command = program();
         let command = command.args(WORDS).env(ROLE, "serves").env(FOR_EVER, "yes");
         let mut child = start_command(command);
         child.wait_for("ready");
@@ -436,7 +448,7 @@ fn close_lets_leftovers_clean_up_and_a_second_close_does_nothing() {
     let kept = cleaned.clone();
     runner
         .run(async {
-            let started = loxley_sync::oneshot::channel();
+            let started = oneshot::channel();
             let (tell, told) = started;
             drop(create_task(async move {
                 let waits = catch_cancelled(async move {

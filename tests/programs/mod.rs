@@ -40,9 +40,13 @@ pub(crate) struct Ended {
 }
 
 impl Program {
-    /// Starts the example `name`.
+    /// Starts the example `name`, with every signal at its default: whoever started the tests may have had some ignored
+    /// (`nohup`, a shell's `&`), which a child inherits and a runtime respects.
     pub(crate) async fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut child = create_subprocess_exec(binary(name), arguments)
+        let binary = binary(name);
+        let binary = binary.to_str().expect("a path of text");
+        let words = ["--default-signal", binary];
+        let mut child = create_subprocess_exec("env", words.iter().chain(arguments))
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -142,9 +142,9 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
         let missed = watches.map(|watches| missed_grants(watches, &cell.header, &waker));
         let left = entered.leave(&cell.header);
         cell.header.set_left(left);
-        for granted in missed.into_iter().flatten() {
+        if let Some(missed) = missed {
             // SAFETY: *running* is ours.
-            unsafe { report_missed::<S>(header, granted) };
+            unsafe { report_missed::<S>(header, missed) };
         }
         // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
         // poll that T10 has seen to.
@@ -466,17 +466,19 @@ unsafe fn report<S: Schedule>(header: NonNull<Header>, cause: Cause) {
     reporter.report(&UnhandledError::new(task, cause));
 }
 
-/// Tells of a grant that the task was woken for and did not pick up.
+/// Tells of the grants that the task was woken for and did not pick up.
 ///
 /// # Safety
 ///
 /// As [`report`].
 #[cold]
-unsafe fn report_missed<S: Schedule>(header: NonNull<Header>, granted: WaitReason) {
+unsafe fn report_missed<S: Schedule>(header: NonNull<Header>, missed: Vec<WaitReason>) {
     // SAFETY: alive by the contract.
     let now = unsafe { header.as_ref() }.wait_reason();
-    // SAFETY: the same contract.
-    unsafe { report::<S>(header, Cause::Other(futurelock(granted, now))) };
+    for granted in missed {
+        // SAFETY: the same contract.
+        unsafe { report::<S>(header, Cause::Other(futurelock(granted, now))) };
+    }
 }
 
 /// What the report of a grant that was not picked up says.

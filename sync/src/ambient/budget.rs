@@ -11,16 +11,34 @@ use std::task::{Context, Poll};
 /// How many leaf operations one poll of a task may complete before it must let others run.
 pub const POLL_BUDGET: u32 = 128;
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Budget(Option<u32>);
+/// How many units are left, or `UNLIMITED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Budget(u8);
+
+const UNLIMITED: u8 = u8::MAX;
+const _: () = assert!(
+    POLL_BUDGET < UNLIMITED as u32,
+    "a full budget is a limited one"
+);
 
 impl Budget {
     pub(super) const fn unlimited() -> Self {
-        Self(None)
+        Self(UNLIMITED)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
     pub(super) const fn full() -> Self {
-        Self(Some(POLL_BUDGET))
+        Self(POLL_BUDGET as u8)
+    }
+
+    /// What is left after one more operation; none if nothing was left for it.
+    #[inline]
+    fn spend(self) -> Option<Self> {
+        match self.0 {
+            0 => None,
+            UNLIMITED => Some(self),
+            left => Some(Self(left - 1)),
+        }
     }
 }
 
@@ -29,18 +47,15 @@ impl Budget {
 /// A leaf calls this first, and once per operation that it completes.
 #[inline]
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    let is_spent = RECORD.with(|record| match record.budget.get().0 {
-        None => false,
-        Some(0) => true,
-        Some(left) => {
-            record.budget.set(Budget(Some(left - 1)));
-            false
-        }
+    let left = RECORD.with(|record| {
+        let left = record.budget.get().spend();
+        record.budget.set(left.unwrap_or(Budget(0)));
+        left
     });
-    if is_spent {
-        return wait_for_turn(cx);
+    match left {
+        Some(_) => Poll::Ready(()),
+        None => wait_for_turn(cx),
     }
-    Poll::Ready(())
 }
 
 /// The budget is spent: the task goes to the back of its queue.
@@ -54,7 +69,7 @@ fn wait_for_turn(cx: &Context<'_>) -> Poll<()> {
 #[must_use]
 #[inline]
 pub fn has_budget_remaining() -> bool {
-    RECORD.with(|record| record.budget.get().0 != Some(0))
+    RECORD.with(|record| record.budget.get() != Budget(0))
 }
 
 /// Polls `future` without a budget: for code that brings its own fairness. It is boxed, so that it can be polled wherever the
@@ -114,14 +129,14 @@ pub fn poll_budgeted<T>(
     operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     RECORD.with(|record| {
-        let budget = record.budget.get().0;
-        if budget == Some(0) {
+        if record.budget.get() == Budget(0) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let outcome = operation(cx);
-        if let (Poll::Ready(_), Some(left)) = (&outcome, record.budget.get().0) {
-            record.budget.set(Budget(Some(left.saturating_sub(1))));
+        if outcome.is_ready() {
+            let left = record.budget.get().spend();
+            record.budget.set(left.unwrap_or(Budget(0)));
         }
         outcome
     })

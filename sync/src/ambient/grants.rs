@@ -19,7 +19,7 @@
 //! Nothing here decides anything. Where no task polls, or its runtime is not in debug mode, there are no watches.
 
 use super::scope::Host;
-use super::{RECORD, WaitKind, WaitReason};
+use super::{Flags, RECORD, WaitKind, WaitReason};
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::lock::Mutex;
 use std::fmt;
@@ -56,7 +56,7 @@ pub struct Watches(Mutex<Vec<Weak<Watch>>>);
 #[doc(hidden)]
 pub fn watch_grants(on: bool) -> bool {
     RECORD
-        .try_with(|record| record.watches.replace(on))
+        .try_with(|record| record.put(Flags::WATCHES, on))
         .unwrap_or(false)
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn watch(
     at: &'static Location<'static>,
 ) -> Option<Watched> {
     RECORD
-        .try_with(|record| record.watches.get())
+        .try_with(|record| record.has(Flags::WATCHES))
         .unwrap_or(false)
         .then(|| Watched::new(cx, kind, at))?
 }

@@ -26,40 +26,75 @@ pub use context::{
 pub use reason::{WaitKind, WaitReason, wait_reason};
 
 use budget::Budget;
-use scope::Host;
+use scope::{Frame, Host};
 use std::cell::Cell;
 use std::ptr::NonNull;
 
 struct Record {
     budget: Cell<Budget>,
+    flags: Cell<Flags>,
     reason: Cell<WaitReason>,
     /// The task that is being polled, for its cancel scopes.
     host: Cell<Option<NonNull<dyn Host>>>,
-    /// How many of the scopes on this thread's stack are that task's.
-    depth: Cell<usize>,
-    /// Whether some scope of that task may be marked.
-    is_marked: Cell<bool>,
-    /// Whether the scopes of that task enter its tree in this poll, because a request waits for them.
-    is_entering: Cell<bool>,
-    /// Whether a scope of that task waits outside its tree, as far as this poll has come.
-    has_outsiders: Cell<bool>,
-    /// Whether waits leave watches with their tasks.
-    watches: Cell<bool>,
+    /// The innermost scope of that task that is being polled.
+    frame: Cell<Option<NonNull<Frame>>>,
 }
 
 crate::prim::thread::thread_local! {
     static RECORD: Record = const {
         Record {
             budget: Cell::new(Budget::unlimited()),
+            flags: Cell::new(Flags::NONE),
             reason: Cell::new(WaitReason::NONE),
             host: Cell::new(None),
-            depth: Cell::new(0),
-            is_marked: Cell::new(false),
-            is_entering: Cell::new(false),
-            has_outsiders: Cell::new(false),
-            watches: Cell::new(false),
+            frame: Cell::new(None),
         }
     };
+}
+
+/// What a poll and its scopes tell each other, a bit each: a poll saves and restores them in one go.
+#[derive(Clone, Copy, Debug)]
+struct Flags(u8);
+
+impl Flags {
+    const NONE: Self = Self(0);
+    /// Some scope of the task may be marked.
+    const MARKED: Self = Self(1 << 0);
+    /// The scopes of the task enter its tree in this poll, because a request waits for them.
+    const ENTERING: Self = Self(1 << 1);
+    /// A scope of the task waits outside its tree, as far as this poll has come.
+    const OUTSIDERS: Self = Self(1 << 2);
+    /// Waits leave watches with their tasks. The thread's own: it outlives a poll.
+    const WATCHES: Self = Self(1 << 3);
+
+    #[inline]
+    fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    #[inline]
+    fn with(self, flag: Self, on: bool) -> Self {
+        if on {
+            Self(self.0 | flag.0)
+        } else {
+            Self(self.0 & !flag.0)
+        }
+    }
+}
+
+impl Record {
+    #[inline]
+    fn has(&self, flag: Flags) -> bool {
+        self.flags.get().has(flag)
+    }
+
+    /// Sets or clears a flag, and says how it was.
+    #[inline]
+    fn put(&self, flag: Flags, on: bool) -> bool {
+        let before = self.flags.get();
+        self.flags.set(before.with(flag, on));
+        before.has(flag)
+    }
 }
 
 /// The record that stood before [`enter`]; give it back with [`leave`].
@@ -67,12 +102,9 @@ crate::prim::thread::thread_local! {
 #[must_use = "pass it to `leave`"]
 pub struct Outer {
     budget: Budget,
+    flags: Flags,
     host: Option<NonNull<dyn Host>>,
-    depth: usize,
-    is_marked: bool,
-    is_entering: bool,
-    has_outsiders: bool,
-    watches: bool,
+    frame: Option<NonNull<Frame>>,
 }
 
 impl Outer {
@@ -81,7 +113,7 @@ impl Outer {
     #[inline]
     #[must_use]
     pub fn watches_grants(&self) -> bool {
-        self.watches
+        self.flags.has(Flags::WATCHES)
     }
 }
 
@@ -127,14 +159,16 @@ pub unsafe fn enter_task(host: NonNull<dyn Host>, asked: Asked) -> Outer {
 fn install(host: Option<NonNull<dyn Host>>, asked: Asked) -> Outer {
     RECORD.with(|record| {
         record.reason.set(WaitReason::NONE);
+        let outer = record.flags.get();
+        let flags = Flags(outer.0 & Flags::WATCHES.0)
+            .with(Flags::MARKED, asked.marked)
+            .with(Flags::ENTERING, asked.enter);
+        record.flags.set(flags);
         Outer {
             budget: record.budget.replace(Budget::full()),
+            flags: outer,
             host: record.host.replace(host),
-            depth: record.depth.replace(0),
-            is_marked: record.is_marked.replace(asked.marked),
-            is_entering: record.is_entering.replace(asked.enter),
-            has_outsiders: record.has_outsiders.replace(false),
-            watches: record.watches.get(),
+            frame: record.frame.replace(None),
         }
     })
 }
@@ -156,12 +190,10 @@ pub fn leave(outer: Outer) -> Left {
     RECORD.with(|record| {
         record.budget.set(outer.budget);
         record.host.set(outer.host);
-        record.depth.set(outer.depth);
-        record.is_marked.set(outer.is_marked);
-        record.is_entering.set(outer.is_entering);
+        record.frame.set(outer.frame);
         Left {
-            reason: record.reason.replace(WaitReason::NONE),
-            has_outsiders: record.has_outsiders.replace(outer.has_outsiders),
+            reason: record.reason.get(),
+            has_outsiders: record.flags.replace(outer.flags).has(Flags::OUTSIDERS),
         }
     })
 }

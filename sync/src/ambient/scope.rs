@@ -14,14 +14,20 @@
 //! - If a scope is in the tree, so are all around it; it is told its parent by the stack of scopes being polled on this thread.
 //! - A scope that waits outside is inside none that is in the tree, as of the last poll of both.
 
+#![expect(
+    unsafe_code,
+    reason = "the scopes being polled are a list of frames on the stack"
+)]
+
 pub use super::tree::{Delivery, Kind, Settled, Tree};
 
 use super::grants::Watch;
 use super::tree::Key;
-use super::{RECORD, host};
+use super::{Flags, RECORD, host};
 use crate::CancelledError;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Weak};
@@ -58,12 +64,13 @@ pub enum Verdict<R> {
     Cancelled(CancelledError),
 }
 
-/// One scope that is being polled.
-#[derive(Clone, Copy)]
-struct Frame {
+/// One scope that is being polled, on the stack of [`Scope::poll_in`]; the record points at the innermost one of a task.
+pub(super) struct Frame {
     kind: Kind,
-    place: Option<Place>,
     baseline: Option<usize>,
+    place: Cell<Option<Place>>,
+    /// The one around it.
+    outer: Option<NonNull<Self>>,
 }
 
 /// Where a scope stands in its tree.
@@ -71,11 +78,6 @@ struct Frame {
 struct Place {
     key: Key,
     parent: Key,
-}
-
-crate::prim::thread::thread_local! {
-    /// The scopes being polled on this thread, innermost last; those of the current task are the last `Record::depth`.
-    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A place where a request can be heard. It belongs to one future and is polled through.
@@ -127,7 +129,8 @@ impl Scope {
         if let Some(error) = self.take_mark() {
             return Poll::Ready(Verdict::Cancelled(error));
         }
-        let pushed = Pushed::new(self);
+        let frame = Frame::of(self);
+        let pushed = Pushed::new(&frame, self.asks.is_some());
         let is_where_it_waits = pushed.is_entering && self.waits_outside() && !self.has_outsiders;
         if is_where_it_waits && self.asks.is_none() {
             // What woke this task may have been meant for `inner`: the poll that follows at once looks.
@@ -152,7 +155,7 @@ impl Scope {
 
     /// What is inside has to wait: this scope enters the tree, or waits outside.
     #[inline]
-    fn wait(&mut self, pushed: Pushed, cx: &Context<'_>) {
+    fn wait(&mut self, pushed: Pushed<'_>, cx: &Context<'_>) {
         self.has_outsiders = has_outsiders();
         if may_wait_outside(cx) {
             if self.baseline.is_none() {
@@ -165,7 +168,7 @@ impl Scope {
     }
 
     #[cold]
-    fn wait_inside(&mut self, pushed: Pushed, cx: &Context<'_>) {
+    fn wait_inside(&mut self, pushed: Pushed<'_>, cx: &Context<'_>) {
         let was_entered = self.entered.is_some();
         if let Some(home) = host(|host| host.tree()) {
             enter_frames(&home, cx);
@@ -181,11 +184,12 @@ impl Scope {
     }
 
     /// A scope that was entered in one task and is polled by another leaves the first.
+    #[inline]
     fn follow(&mut self) {
-        let is_elsewhere =
-            |entered: &Entered| host(|host| host.is_home(&entered.home)) != Some(true);
-        if self.entered.as_ref().is_some_and(is_elsewhere) {
-            self.leave();
+        if let Some(entered) = &self.entered {
+            if !is_home(&entered.home) {
+                self.leave_tree();
+            }
         }
     }
 
@@ -202,10 +206,16 @@ impl Scope {
     }
 
     /// The request this scope was given and has not acted on. While it has not, no task looks at it again.
+    #[inline]
     pub fn take_mark(&mut self) -> Option<CancelledError> {
-        if !RECORD.with(|record| record.is_marked.get()) {
+        if !RECORD.with(|record| record.has(Flags::MARKED)) {
             return None;
         }
+        self.look_for_mark()
+    }
+
+    #[cold]
+    fn look_for_mark(&mut self) -> Option<CancelledError> {
         let entered = self.entered.as_ref()?;
         entered.home.tree().take_mark(entered.place.key)
     }
@@ -222,7 +232,7 @@ impl Scope {
             }
             // Those inside enter in the next poll of this scope, which sees to the rest.
             self.asks = Some(CancelledError::new(Some(message.into()), origin));
-            RECORD.with(|record| record.has_outsiders.set(true));
+            RECORD.with(|record| record.put(Flags::OUTSIDERS, true));
             host(|host| host.note());
             return false;
         };
@@ -237,6 +247,14 @@ impl Scope {
     /// The rest of an [`interrupt`](Self::interrupt) that found outsiders; with its error if the scope itself has to act.
     #[inline]
     fn interrupt_inside(&mut self) -> Option<CancelledError> {
+        if self.asks.is_some() {
+            return self.pass_on_what_it_asks();
+        }
+        None
+    }
+
+    #[cold]
+    fn pass_on_what_it_asks(&mut self) -> Option<CancelledError> {
         let error = self.asks.take()?;
         let entered = self.entered.as_ref()?;
         if entered
@@ -301,7 +319,7 @@ impl Scope {
         if !has_request {
             return;
         }
-        if host(|host| host.is_home(&home)) == Some(true) {
+        if is_home(&home) {
             host(|host| host.note());
         } else if let Some(waker) = waker {
             // Dropped on another thread or in another task: the owner looks again.
@@ -325,6 +343,11 @@ impl fmt::Debug for Scope {
     }
 }
 
+/// Whether `home` is that of the task that is being polled.
+fn is_home(home: &Arc<dyn Planted>) -> bool {
+    host(|host| host.is_home(home)) == Some(true)
+}
+
 /// Hands `error` to the scope whose code this is, or to the task.
 #[track_caller]
 pub(crate) fn raise_here(error: CancelledError, cx: &Context<'_>) {
@@ -340,7 +363,7 @@ fn raise_to(to: Key, error: CancelledError) {
     if home.tree().raise(to, error) {
         host(|host| host.note());
     } else {
-        RECORD.with(|record| record.is_marked.set(true));
+        RECORD.with(|record| record.put(Flags::MARKED, true));
     }
 }
 
@@ -369,44 +392,38 @@ pub fn is_in_task() -> bool {
 /// Enters every scope that is being polled in this task and was not entered yet, outermost first, and sees to it that each
 /// hangs below the one around it. The innermost one's key.
 fn enter_frames(home: &Arc<dyn Planted>, cx: &Context<'_>) -> Option<Key> {
-    let depth = RECORD.with(|record| record.depth.get());
-    FRAMES.with(|frames| {
-        let mut frames = frames.borrow_mut();
-        let first = frames.len() - depth;
-        let mut inner = None;
-        for frame in &mut frames[first..] {
-            let parent = inner.unwrap_or(Key::ROOT);
-            let place = match frame.place {
-                None => Place {
-                    key: home
-                        .tree()
-                        .enter(parent, frame.kind, cx.waker().clone(), frame.baseline),
-                    parent,
-                },
-                Some(place) => {
-                    if place.parent != parent {
-                        home.tree().move_to(place.key, parent);
-                    }
-                    Place { parent, ..place }
+    let mut inner = None;
+    for_each_frame(|frame| {
+        let parent = inner.unwrap_or(Key::ROOT);
+        let tree = home.tree();
+        let place = match frame.place.get() {
+            None => Place {
+                key: tree.enter(parent, frame.kind, cx.waker().clone(), frame.baseline),
+                parent,
+            },
+            Some(place) => {
+                if place.parent != parent {
+                    tree.move_to(place.key, parent);
                 }
-            };
-            frame.place = Some(place);
-            inner = Some(place.key);
-        }
-        inner
-    })
+                Place { parent, ..place }
+            }
+        };
+        frame.place.set(Some(place));
+        inner = Some(place.key);
+    });
+    inner
 }
 
 /// Whether some scope of the current task waits outside the tree, as far as this poll has come.
 fn has_outsiders() -> bool {
-    RECORD.with(|record| record.has_outsiders.get())
+    RECORD.with(|record| record.has(Flags::OUTSIDERS))
 }
 
 /// Whether the scopes of the current task are to enter its tree in this poll.
 #[must_use]
 #[inline]
 pub fn is_entering() -> bool {
-    RECORD.with(|record| record.is_entering.get())
+    RECORD.with(|record| record.has(Flags::ENTERING))
 }
 
 /// Whether a scope that has to wait here may do so without having entered the tree: it is polled whenever its task is, and
@@ -417,90 +434,109 @@ pub fn may_wait_outside(cx: &Context<'_>) -> bool {
     RECORD.with(|record| {
         let is_own_waker =
             |host: NonNull<dyn Host>| ptr::eq(host.as_ptr().cast(), cx.waker().data());
-        !record.is_entering.get()
+        !record.has(Flags::ENTERING)
             && record.host.get().is_some_and(is_own_waker)
-            && (record.depth.get() == 0 || none_has_entered(record.depth.get()))
+            && none_has_entered(record.frame.get())
     })
 }
 
-fn none_has_entered(depth: usize) -> bool {
-    FRAMES.with(|frames| {
-        let frames = frames.borrow();
-        let first = frames.len() - depth;
-        frames[first..].iter().all(|frame| frame.place.is_none())
-    })
+#[inline]
+fn none_has_entered(mut innermost: Option<NonNull<Frame>>) -> bool {
+    while let Some(frame) = innermost {
+        // SAFETY: a frame of this thread's stack that is still being polled: `Pushed` takes it out of the record before it goes.
+        let frame = unsafe { frame.as_ref() };
+        if frame.place.get().is_some() {
+            return false;
+        }
+        innermost = frame.outer;
+    }
+    true
+}
+
+/// Calls `f` with every scope that is being polled in this task, outermost first.
+fn for_each_frame(mut f: impl FnMut(&Frame)) {
+    let mut frames = Vec::new();
+    let mut next = RECORD.with(|record| record.frame.get());
+    while let Some(frame) = next {
+        frames.push(frame);
+        // SAFETY: as in `none_has_entered`.
+        next = unsafe { frame.as_ref() }.outer;
+    }
+    for frame in frames.into_iter().rev() {
+        // SAFETY: as above; `f` polls nothing, so no frame goes meanwhile.
+        f(unsafe { frame.as_ref() });
+    }
 }
 
 /// Says that something waits here that will be a scope if a request comes. Right before it returns `Pending`, and only where
 /// [`may_wait_outside`] said so.
 #[inline]
 pub fn wait_outside() {
-    RECORD.with(|record| record.has_outsiders.set(true));
+    RECORD.with(|record| record.put(Flags::OUTSIDERS, true));
 }
 
-/// One scope on the stack of those being polled; dropped by a panic, it comes off and out of the tree.
-struct Pushed {
+impl Frame {
+    #[inline]
+    fn of(scope: &Scope) -> Self {
+        Self {
+            kind: scope.kind,
+            baseline: scope.baseline,
+            place: Cell::new(scope.entered.as_ref().map(|entered| entered.place)),
+            outer: RECORD.with(|record| record.frame.get()),
+        }
+    }
+}
+
+/// A frame while the record points at it; dropped by a panic, it comes off and out of the tree.
+struct Pushed<'a> {
+    frame: &'a Frame,
+    /// The record's flags before the poll came here.
+    before: Flags,
     was_entered: bool,
-    is_popped: bool,
     /// Whether scopes enter in this poll.
     is_entering: bool,
-    /// What the poll had found of outsiders before it came here.
-    outsiders_before: bool,
-    entering_before: bool,
 }
 
-impl Pushed {
+impl<'a> Pushed<'a> {
+    /// `asks`: the scope has a request for what is inside.
     #[inline]
-    fn new(scope: &Scope) -> Self {
-        let place = scope.entered.as_ref().map(|entered| entered.place);
-        let (kind, baseline) = (scope.kind, scope.baseline);
-        FRAMES.with(|frames| {
-            frames.borrow_mut().push(Frame {
-                kind,
-                place,
-                baseline,
-            });
-        });
+    fn new(frame: &'a Frame, asks: bool) -> Self {
         RECORD.with(|record| {
-            record.depth.set(record.depth.get() + 1);
-            let entering_before = record.is_entering.get();
-            let is_entering = entering_before || scope.asks.is_some();
-            record.is_entering.set(is_entering);
+            record.frame.set(Some(NonNull::from(frame)));
+            let before = record.flags.get();
+            let is_entering = before.has(Flags::ENTERING) || asks;
+            let inside = before.with(Flags::OUTSIDERS, false);
+            record.flags.set(inside.with(Flags::ENTERING, is_entering));
             Self {
-                was_entered: place.is_some(),
-                is_popped: false,
+                frame,
+                before,
+                was_entered: frame.place.get().is_some(),
                 is_entering,
-                outsiders_before: record.has_outsiders.replace(false),
-                entering_before,
             }
         })
     }
 
     /// `is_outside`: the scope waits, and has not entered.
     #[inline]
-    fn pop(mut self, is_outside: bool) -> Option<Place> {
-        self.is_popped = true;
-        self.take(is_outside)
+    fn pop(self, is_outside: bool) -> Option<Place> {
+        ManuallyDrop::new(self).take(is_outside)
     }
 
     #[inline]
     fn take(&self, is_outside: bool) -> Option<Place> {
         RECORD.with(|record| {
-            record.depth.set(record.depth.get() - 1);
-            record.is_entering.set(self.entering_before);
-            record
-                .has_outsiders
-                .set(self.outsiders_before || is_outside);
+            record.frame.set(self.frame.outer);
+            let has_outsiders = self.before.has(Flags::OUTSIDERS) || is_outside;
+            record.put(Flags::ENTERING, self.before.has(Flags::ENTERING));
+            record.put(Flags::OUTSIDERS, has_outsiders);
         });
-        FRAMES.with(|frames| frames.borrow_mut().pop())?.place
+        self.frame.place.get()
     }
 }
 
-impl Drop for Pushed {
+impl Drop for Pushed<'_> {
+    #[cold]
     fn drop(&mut self) {
-        if self.is_popped {
-            return;
-        }
         let place = self.take(false);
         if let (Some(place), false) = (place, self.was_entered) {
             let home = host(|host| host.tree());
