@@ -5,8 +5,6 @@
 //!
 //! | example | why it is not here |
 //! |---|---|
-//! | 18, a timeout that is rescheduled | not ported yet: `timeout_scope` |
-//! | 34, the `https` form | not ported yet: feature `tls` |
 //! | 62, a policy; 63, a selector | there is no policy, and the system's poller is the only one |
 //! | 65, a coroutine that was never awaited | the compiler says so: `tests/ui/forgotten_await.rs` |
 //! | 67, 68, who awaits whom | not yet: a task knows what it waits for (`TaskRef::waiting_for`), not for whom |
@@ -87,6 +85,11 @@ const CASES: &[Case] = &[
         "result: None\nsomething is done\nbehind the shield: 7\n",
     ),
     ("timeout_block", Paused(10_000), TIMED_OUT),
+    (
+        "timeout_rescheduled",
+        Paused(10_000),
+        "Looks like we haven't finished on time.\n",
+    ),
     ("timeout_at_deadline", Paused(20_000), TIMED_OUT),
     ("wait_for_eternity", Paused(1000), "timeout!\n"),
     ("wait_for_all", Paused(2500), "2 done, 1 pending\n"),
@@ -410,14 +413,46 @@ fn the_echo_protocols_talk() {
     });
 }
 
+async fn page(mut reader: StreamReader, writer: StreamWriter) -> std::io::Result<()> {
+    let request = reader.readuntil("\r\n\r\n").await?;
+    let request = String::from_utf8_lossy(&request).into_owned();
+    let rest = request.strip_prefix("HEAD /path HTTP/1.0\r\nHost: ");
+    assert!(rest.is_some_and(|host| host.contains(':')), "{request}");
+    writer.write(b"HTTP/1.0 200 OK\r\nServer: test\r\n\r\n");
+    writer.drain().await
+}
+
+/// A certificate made on the spot, which the program is told to trust.
+#[cfg(feature = "tls")]
+#[test]
+fn the_headers_of_a_secured_page_are_printed() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a key");
+    let chain = certified.cert.pem();
+    let tls = loxley::tls::TlsServer::new(&chain, certified.signing_key.serialize_pem());
+    let name = format!("loxley-asyncio-{}.pem", std::process::id());
+    let trusted = std::env::temp_dir().join(name);
+    std::fs::write(&trusted, chain).expect("there is room");
+    programs::run(async {
+        let server = loxley::ServerBuilder::new().addr("127.0.0.1:0");
+        let server = server.tls(tls.expect("they belong together"));
+        let server = server.start(page).await.expect("a port is free");
+        let port = server.local_addr().expect("it listens").port();
+        let url = format!("https://localhost:{port}/path");
+        let talk = async {
+            let trusted = trusted.to_str().expect("a path of text");
+            let arguments = ["http_headers", &url, trusted];
+            let program = Program::start("asyncio", &arguments).await;
+            program.ended().await
+        };
+        let ended = with_cleanup(talk, |_| async { server.close() }).await;
+        let headers = "HTTP header> HTTP/1.0 200 OK\nHTTP header> Server: test\n";
+        assert_eq!(ended.stdout, headers, "{}", ended.stderr);
+    });
+    std::fs::remove_file(trusted).expect("it is ours");
+}
+
 #[test]
 fn the_headers_of_a_page_are_printed() {
-    async fn page(mut reader: StreamReader, writer: StreamWriter) -> std::io::Result<()> {
-        let request = reader.readuntil("\r\n\r\n").await?;
-        assert!(request.starts_with(b"HEAD /path HTTP/1.0\r\nHost: 127.0.0.1:"));
-        writer.write(b"HTTP/1.0 200 OK\r\nServer: test\r\n\r\n");
-        writer.drain().await
-    }
     programs::run(async {
         let server = start_server(page, "127.0.0.1:0")
             .await

@@ -9,4 +9,5 @@ pub mod connector;
 pub mod dns;
 pub mod grpc;
 pub mod local;
+pub mod nats;
 pub mod quic;

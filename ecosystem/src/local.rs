@@ -1,12 +1,17 @@
 //! What the tests share: a server on a free port, a certificate for this machine, and where the real databases are.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use loxley::create_task;
 use loxley::http::{self, IntoService};
+use loxley::process::{Process, Stdio};
+use loxley::testing::{self, Config};
+use loxley::{StreamReader, create_subprocess_exec, create_task};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -54,6 +59,53 @@ pub fn tls(alpn: &[&[u8]]) -> Outcome<(Arc<ServerConfig>, Arc<ClientConfig>)> {
         .with_no_client_auth();
     client.alpn_protocols = alpn;
     Ok((Arc::new(server), Arc::new(client)))
+}
+
+/// Runs a test of programs, which may take long where several builds share the machine.
+///
+/// # Errors
+///
+/// The test's.
+pub fn run(test: impl Future<Output = Outcome>) -> Outcome {
+    let limit = Duration::from_secs(100);
+    testing::run(Config::new().worker_threads(2).limit(limit), test)
+}
+
+/// Starts the program `name` of `examples/`, which cargo has built before the tests, and gives what it prints.
+/// Dropped, the program is killed.
+///
+/// # Errors
+///
+/// If it is not there.
+pub async fn example(name: &str, arguments: &[&str]) -> Outcome<(Process, StreamReader)> {
+    let test = std::env::current_exe()?;
+    let target = test
+        .parent()
+        .and_then(Path::parent)
+        .ok_or("a test lies in deps/")?;
+    // With every signal at its default, whatever the tests were started with.
+    let binary = target.join("examples").join(name);
+    let words = [OsStr::new("--default-signal"), binary.as_os_str()];
+    let words = words.into_iter().chain(arguments.iter().map(OsStr::new));
+    let mut child = create_subprocess_exec("env", words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .await?;
+    let output = child.stdout.take().ok_or("it is piped")?;
+    Ok((child, output))
+}
+
+/// Its next line, without the line break; empty at the end.
+///
+/// # Errors
+///
+/// If it is no text.
+pub async fn line(output: &mut StreamReader) -> Outcome<String> {
+    Ok(String::from_utf8(output.readline().await?)?
+        .trim_end()
+        .to_owned())
 }
 
 /// The address of a real server that a test needs, from the environment; `run` in this folder starts one and sets it.

@@ -94,6 +94,7 @@ const EXAMPLES: &[(u8, &str, Program)] = table! {
     15 future groups::gather_factorial
     16 future tasks::shielded
     17 future tasks::timeout_block
+    18 future tasks::timeout_rescheduled
     19 future tasks::timeout_at_deadline
     20 future tasks::wait_for_eternity
     21 future groups::wait_for_all

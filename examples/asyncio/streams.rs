@@ -46,18 +46,22 @@ pub(crate) async fn echo_server() -> io::Result<()> {
     match server.serve_forever().await? {}
 }
 
-/// Example 34. The headers of a page, by hand: `http_headers http://127.0.0.1:8080/path`.
+/// Example 34. The headers of a page, by hand: `http_headers http://127.0.0.1:8080/path`, or `https://` with the feature
+/// `tls`; then a file of certificates to trust may follow.
 pub(crate) async fn http_headers() -> io::Result<()> {
     let url = argument(1).ok_or_else(|| io::Error::other("say which URL"))?;
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or_else(|| io::Error::other("http:// only"))?;
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let addr = match authority.contains(':') {
-        true => authority.to_owned(),
-        false => format!("{authority}:80"),
+    let addr = match (authority.contains(':'), scheme) {
+        (true, _) => authority.to_owned(),
+        (false, "https") => format!("{authority}:443"),
+        (false, _) => format!("{authority}:80"),
     };
-    let (mut reader, writer) = open_connection(addr).await?;
+    let (mut reader, writer) = match scheme {
+        "http" => open_connection(addr).await?,
+        "https" => open_secured(addr).await?,
+        _ => return Err(io::Error::other("http:// or https://")),
+    };
     let query = format!("HEAD /{path} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
     writer.write(query.as_bytes());
     loop {
@@ -73,6 +77,21 @@ pub(crate) async fn http_headers() -> io::Result<()> {
     // Ignore the body, close the socket.
     writer.close();
     Ok(())
+}
+
+#[cfg(feature = "tls")]
+async fn open_secured(addr: String) -> io::Result<(StreamReader, StreamWriter)> {
+    let tls = match argument(2) {
+        Some(trusted) => loxley::tls::TlsClient::trusting(std::fs::read(trusted)?)?,
+        None => loxley::tls::TlsClient::new(),
+    };
+    let connection = loxley::streams::OpenConnection::new(addr).tls(tls);
+    connection.connect().await
+}
+
+#[cfg(not(feature = "tls"))]
+async fn open_secured(_addr: String) -> io::Result<(StreamReader, StreamWriter)> {
+    Err(io::Error::other("https:// wants the feature `tls`"))
 }
 
 /// Example 35. Streams over a socket that is there already.

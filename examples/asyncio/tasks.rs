@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loxley::lowlevel::now;
-use loxley::{catch_cancelled, create_task, shield, sleep, timeout, timeout_at, wait_for};
+use loxley::{
+    catch_cancelled, create_task, shield, sleep, timeout, timeout_at, timeout_scope, wait_for,
+};
 
 use crate::clock;
 
@@ -135,7 +137,19 @@ pub(crate) async fn timeout_block() {
     println!("This statement will run regardless.");
 }
 
-/// Example 19. The same with the moment at which it ends.
+/// Example 18. The limit is not known at the start, and set from within.
+pub(crate) async fn timeout_rescheduled() {
+    let timed = timeout_scope(None, |limit| async move {
+        let deadline = now() + 10 * SECOND;
+        limit.reschedule(Some(deadline)).expect("the scope runs");
+        long_running_task().await;
+    });
+    if timed.await.is_err() {
+        println!("Looks like we haven't finished on time.");
+    }
+}
+
+/// Example 19. As 17, with the moment at which it ends.
 pub(crate) async fn timeout_at_deadline() {
     let deadline = now() + 20 * SECOND;
     if timeout_at(deadline, long_running_task()).await.is_err() {

@@ -73,6 +73,19 @@ pub enum Target {
 /// # }).unwrap();
 /// ```
 ///
+/// # Examples
+///
+/// ```
+/// use loxley_io::lookup_host;
+///
+/// # loxley_runtime::run(async {
+/// let addrs = lookup_host("localhost:80").await?;
+/// assert!(addrs.iter().all(|addr| addr.port() == 80));
+/// assert!(lookup_host("no port").await.is_err());
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
 /// **Differs from asyncio**: in place of `loop.getaddrinfo`, for addresses to connect or bind to; look-ups have a pool of
 /// their own, so that they do not wait for what is in `to_thread`.
 pub async fn lookup_host(target: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {

@@ -18,6 +18,20 @@ const ENFILE: i32 = 23;
 
 /// A program that could not be started; inside the [`io::Error`] of [`spawn`](crate::Command::spawn), whose kind is that of
 /// the system's own error.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_process::{SpawnError, create_subprocess_exec};
+///
+/// # loxley_runtime::run(async {
+/// let error = create_subprocess_exec("no-such-program", [""; 0]).spawn().await.unwrap_err();
+/// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+/// let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<SpawnError>());
+/// assert_eq!(inner.unwrap().program(), "no-such-program");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct SpawnError {
     program: OsString,
@@ -118,6 +132,19 @@ fn advice(program: &OsStr, dir: Option<&Path>, source: &io::Error) -> String {
 }
 
 /// A signal that could not be sent to a child.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_process::{SendSignalError, create_subprocess_exec};
+///
+/// # loxley_runtime::run(async {
+/// let child = create_subprocess_exec("true", [""; 0]).spawn().await?;
+/// child.wait().await?;
+/// assert!(matches!(child.terminate(), Err(SendSignalError::Finished { .. })));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 #[doc(alias = "ProcessLookupError")]

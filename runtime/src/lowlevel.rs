@@ -12,6 +12,18 @@ pub use crate::driver::registration::{
 };
 
 /// The time by which this thread's runtime measures its timers; outside a runtime, real time.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// loxley_runtime::run(async {
+///     let start = loxley_runtime::lowlevel::now();
+///     loxley_runtime::sleep(Duration::from_millis(2)).await;
+///     assert!(loxley_runtime::lowlevel::now() - start >= Duration::from_millis(2));
+/// });
+/// ```
 #[must_use]
 pub fn now() -> std::time::Instant {
     crate::time::now()
@@ -19,6 +31,22 @@ pub fn now() -> std::time::Instant {
 
 /// Tells the unhandled-error handler of the current runtime about a failure that no code is left to be told about. Outside
 /// a runtime it goes to stderr.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{Runtime, lowlevel::report_unhandled};
+/// use std::sync::{Arc, Mutex};
+///
+/// let heard = Arc::new(Mutex::new(String::new()));
+/// let log = heard.clone();
+/// let runtime = Runtime::builder()
+///     .unhandled_error(move |error| *log.lock().unwrap() = error.message().to_owned())
+///     .build()?;
+/// runtime.block_on(async { report_unhandled(&"out of paper") });
+/// assert_eq!(*heard.lock().unwrap(), "out of paper");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn report_unhandled(what: &dyn std::fmt::Display) {
     let reporter = crate::current::with_shared(|shared| shared.reporter().clone());
     let error = crate::task::UnhandledError::other(what.to_string());

@@ -1,6 +1,18 @@
 //! What a runtime can say about itself in numbers: snapshots, cheap to take, exact only when nothing moves.
 
 /// Numbers of one runtime, as [`Handle::metrics`](crate::Handle::metrics) found them.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{Handle, create_task};
+///
+/// loxley_runtime::run(async {
+///     let task = create_task(std::future::pending::<()>());
+///     assert!(Handle::current().metrics().live_tasks >= 1);
+///     task.cancel();
+/// });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {

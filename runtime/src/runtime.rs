@@ -226,6 +226,17 @@ impl fmt::Debug for Runtime {
 /// What was still there when a runtime had to stop waiting.
 ///
 /// Its `Display` names every task with its spawn site and every thread.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let runtime = loxley_runtime::Runtime::new()?;
+/// let report = runtime.shutdown_timeout(Duration::from_secs(1));
+/// assert!(report.is_clean(), "{report}");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Default)]
 #[must_use = "it says what did not stop"]
 pub struct ShutdownReport {

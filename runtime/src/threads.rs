@@ -135,6 +135,21 @@ pub struct ConcurrentFuture<T: Send + 'static> {
 }
 
 /// Why there is no result.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{WaitError, run_coroutine_threadsafe};
+/// use std::time::Duration;
+///
+/// let runtime = loxley_runtime::Runtime::new()?;
+/// let mut future = run_coroutine_threadsafe(std::future::pending::<()>(), &runtime.handle());
+/// let limit = Some(Duration::from_millis(1));
+/// assert!(matches!(future.result(limit), Err(WaitError::TimedOut)));
+/// future.cancel();
+/// assert!(matches!(future.result(None), Err(WaitError::Cancelled(_))));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WaitError {

@@ -25,6 +25,16 @@ pub type Never = <fn() -> ! as Returns>::Output;
 /// A task was asked to stop, and did.
 ///
 /// It carries the message of the request, if there was one, and the line that made the request.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{CancelledError, catch_cancelled, wait};
+///
+/// // Outside a task nobody can ask, so nothing is cancelled.
+/// let result: Result<u32, CancelledError> = wait::block_on(catch_cancelled(async { 7 }));
+/// assert_eq!(result.unwrap(), 7);
+/// ```
 #[derive(Clone)]
 pub struct CancelledError {
     message: Option<Arc<str>>,

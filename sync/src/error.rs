@@ -48,10 +48,30 @@ plain_errors! {
 }
 
 /// The queue was shut down before the item could be put; here it is.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Queue, error::PutError, wait};
+///
+/// let queue = Queue::new(1);
+/// queue.shutdown(false);
+/// assert_eq!(wait::block_on(queue.put(7)), Err(PutError(7)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PutError<T>(pub T);
 
 /// Why an item could not be put at once; here it is.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Queue, error::TryPutError};
+///
+/// let queue = Queue::new(1);
+/// queue.put_nowait(1).unwrap();
+/// assert_eq!(queue.put_nowait(2), Err(TryPutError::Full(2)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryPutError<T> {
     /// The queue is full, or what is free is promised to putters who wait.
@@ -62,6 +82,17 @@ pub enum TryPutError<T> {
 }
 
 /// Why there was no item to get at once.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Queue, error::TryGetError};
+///
+/// let queue = Queue::<u32>::new(1);
+/// assert_eq!(queue.get_nowait(), Err(TryGetError::Empty));
+/// queue.shutdown(false);
+/// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryGetError {
     /// The queue is empty, or what is in it is promised to getters who wait.

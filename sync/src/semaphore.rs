@@ -64,6 +64,18 @@ pub struct Semaphore {
 /// # Fairness
 ///
 /// As [`Semaphore`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{BoundedSemaphore, wait};
+///
+/// let semaphore = BoundedSemaphore::new(1);
+/// let permit = wait::block_on(semaphore.acquire());
+/// assert!(semaphore.is_locked());
+/// drop(permit);
+/// assert!(semaphore.release().is_err()); // Nobody has it.
+/// ```
 pub struct BoundedSemaphore {
     inner: Semaphore,
 }

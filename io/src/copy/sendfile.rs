@@ -152,6 +152,21 @@ fn is_unknown(error: &io::Error) -> bool {
 }
 
 /// Why [`sendfile`] has not sent everything, and how much it has.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UnixStream, sendfile};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// drop(theirs);
+/// let file = std::fs::File::open("Cargo.toml")?;
+/// let error = sendfile(&ours, &file, 0, None).await.unwrap_err();
+/// assert_eq!((error.sent(), error.kind()), (0, std::io::ErrorKind::BrokenPipe));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct SendfileError {
     sent: u64,

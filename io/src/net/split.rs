@@ -76,6 +76,27 @@ pub struct ReadHalf<'a, S: ByteStream = TcpStream>(&'a S);
 pub struct WriteHalf<'a, S: ByteStream = TcpStream>(&'a S);
 
 /// The reading half of a stream: see [`TcpStream::into_split`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::UnixStream;
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, mut writer) = ours.into_split();
+/// let echo = loxley_runtime::create_task(async move {
+///     let mut word = [0; 4];
+///     reader.read_exact(&mut word).await?;
+///     std::io::Result::Ok((word, reader))
+/// });
+/// theirs.write_all(b"ping").await?;
+/// let (word, reader) = echo.await??;
+/// writer.write_all(&word).await?;
+/// assert!(reader.reunite(writer).is_ok());
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct OwnedReadHalf<S: ByteStream = TcpStream>(Arc<S>);
 

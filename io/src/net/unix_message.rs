@@ -15,6 +15,23 @@ use crate::sys::unix as sys;
 
 /// A message with what came along: see `recv_fds` of [`UnixStream`](super::UnixStream::recv_fds) and
 /// [`UnixDatagram`](super::UnixDatagram::recv_fds).
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::UnixStream;
+/// use std::os::fd::AsFd;
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let file = std::fs::File::open("Cargo.toml")?;
+/// ours.send_fds(b"a file", &[file.as_fd()]).await?;
+/// let mut text = [0; 16];
+/// let message = theirs.recv_fds(&mut text, 1).await?;
+/// assert_eq!((message.len, message.fds.len()), (6, 1));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UnixMessage {

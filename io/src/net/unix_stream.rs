@@ -267,6 +267,20 @@ impl fmt::Debug for UnixStream {
 }
 
 /// A process as the kernel vouches for it: see [`UnixStream::peer_cred`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::UnixStream;
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let peer = ours.peer_cred()?;
+/// assert_eq!(peer.pid(), i32::try_from(std::process::id()).ok());
+/// # drop(theirs);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UnixCredentials {
     pid: i32,

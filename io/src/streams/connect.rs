@@ -69,6 +69,25 @@ pub async fn open_connection(addr: impl ToSocketAddrs) -> io::Result<(StreamRead
 /// # Cancel safety
 ///
 /// A connection that is not finished is given up.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UnixListener, open_unix_connection};
+///
+/// # loxley_runtime::run(async {
+/// # let path = std::env::temp_dir().join(format!("loxley-connect-doc-{}", std::process::id()));
+/// # let _ = std::fs::remove_file(&path);
+/// let listener = UnixListener::bind(&path)?;
+/// let (mut reader, _writer) = open_unix_connection(&path).await?;
+/// let (peer, _) = listener.accept().await?;
+/// peer.write_all(b"hello").await?;
+/// drop(peer);
+/// assert_eq!(reader.read_to_end().await?, b"hello");
+/// # std::fs::remove_file(&path)?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub async fn open_unix_connection(
     path: impl AsRef<Path>,
 ) -> io::Result<(StreamReader, StreamWriter)> {
@@ -292,6 +311,21 @@ fn interleaved(addrs: Vec<SocketAddr>, first_count: usize) -> Vec<SocketAddr> {
 }
 
 /// No address could be connected to; inside the [`io::Error`] of [`open_connection`], whose kind is that of the last one.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{open_connection, streams::ConnectError};
+///
+/// # loxley_runtime::run(async {
+/// // Bound, and closed again: nobody listens there.
+/// let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+/// let error = open_connection(addr).await.map(drop).unwrap_err();
+/// let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ConnectError>());
+/// assert_eq!(inner.unwrap().attempts[0].0, addr);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectError {

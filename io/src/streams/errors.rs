@@ -9,6 +9,24 @@ use std::sync::Arc;
 /// Why a read of [`StreamReader`](super::StreamReader) gave nothing.
 ///
 /// Converts into [`io::Error`], so that `?` works in functions that return one.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UnixStream, streams, streams::ReadError};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, _writer) = streams::from_unix(ours);
+/// theirs.write_all(b"half").await?;
+/// drop(theirs);
+/// match reader.readexactly(8).await {
+///     Err(ReadError::Incomplete(error)) => assert_eq!(error.partial, b"half"),
+///     other => panic!("{other:?}"),
+/// }
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -95,6 +113,25 @@ impl std::error::Error for IncompleteReadError {}
 
 /// There is no separator within the limit. Nothing has left the reader: read `consumed` bytes to get past it, or raise the
 /// limit.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UnixStream, streams, streams::ReadError};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, _writer) = streams::from_unix(ours);
+/// reader.set_limit(4);
+/// theirs.write_all(b"too long;").await?;
+/// drop(theirs);
+/// if let Err(ReadError::LimitOverrun(error)) = reader.readuntil(";").await {
+///     assert_eq!(error.limit, 4);
+///     reader.readexactly(error.consumed).await?; // Past it.
+/// }
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitOverrunError {

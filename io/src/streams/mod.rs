@@ -91,6 +91,22 @@ pub fn from_tcp(stream: TcpStream) -> (StreamReader, StreamWriter) {
 }
 
 /// A reader and a writer over a connection between Unix-domain sockets, as [`from_tcp`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UnixStream, streams};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, writer) = streams::from_unix(ours);
+/// theirs.write_all(b"one\n").await?;
+/// assert_eq!(reader.readline().await?, b"one\n");
+/// writer.write(b"two");
+/// writer.drain().await?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[must_use = "dropping both closes the connection"]
 pub fn from_unix(stream: UnixStream) -> (StreamReader, StreamWriter) {
     from_socket(Socket::Unix(stream), DEFAULT_LIMIT)
@@ -102,6 +118,26 @@ pub fn from_unix(stream: UnixStream) -> (StreamReader, StreamWriter) {
 /// # Panics
 ///
 /// If `limit` is zero.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{pipe, streams};
+///
+/// # loxley_runtime::run(async {
+/// let (from_peer, to_us) = pipe()?;
+/// let (at_peer, from_us) = pipe()?;
+/// let (mut reader, writer) = streams::from_halves(from_peer, from_us, 64 << 10);
+/// to_us.write_all(b"hello\n").await?;
+/// assert_eq!(reader.readline().await?, b"hello\n");
+/// writer.write(b"you");
+/// writer.drain().await?;
+/// let mut answer = [0; 3];
+/// at_peer.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"you");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[track_caller]
 #[must_use = "dropping both closes the connection"]
 pub fn from_halves(

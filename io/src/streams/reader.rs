@@ -666,6 +666,24 @@ impl fmt::Debug for StreamReader {
 }
 
 /// Lines one after the other: see [`StreamReader::lines`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UnixStream, streams};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, _writer) = streams::from_unix(ours);
+/// theirs.write_all(b"one\ntwo").await?;
+/// drop(theirs);
+/// let mut lines = reader.lines();
+/// assert_eq!(lines.next().await?.as_deref(), Some(&b"one\n"[..]));
+/// assert_eq!(lines.next().await?.as_deref(), Some(&b"two"[..]));
+/// assert_eq!(lines.next().await?, None);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Lines<'a> {
     reader: &'a mut StreamReader,

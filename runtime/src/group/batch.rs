@@ -124,7 +124,9 @@ pub trait TryBatch<E>: Batch {
 
 /// Tasks and futures that may be gathered: a tuple of up to eight, or anything that can be iterated over.
 ///
-/// `Values` is what gathering gives: a tuple for a tuple, else a `Vec`.
+/// `Values` is what gathering gives: a tuple for a tuple, else a `Vec`. For a list of tasks it must be named,
+/// `let results: Vec<u32> = gather(tasks).await?;`: a task is itself a future, of a `Result`, and stable Rust has no
+/// specialisation to tell the two apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no tuple, `Vec` or iterator of futures",
     label = "these cannot run as tasks",

@@ -16,6 +16,9 @@ use std::task::{Context, Poll, ready};
 /// Runs futures and tasks side by side, and gives their values in the order given: a tuple for a tuple of up to eight, a
 /// `Vec` for anything that can be iterated over.
 ///
+/// A list of tasks wants the type of its values, for a task is itself a future, of a `Result`, and stable Rust has no
+/// specialisation to tell the two apart: `let results: Vec<u32> = gather(tasks).await?;`.
+///
 /// Futures are spawned by this call, before anything is awaited.
 ///
 /// # Errors
@@ -36,13 +39,17 @@ use std::task::{Context, Poll, ready};
 /// # Examples
 ///
 /// ```
-/// use loxley_runtime::gather;
+/// use loxley_runtime::{create_task, gather};
 ///
 /// loxley_runtime::run(async {
 ///     let (a, b) = gather((async { 1 }, async { "one" })).await.unwrap();
 ///     assert_eq!((a, b), (1, "one"));
 ///
 ///     let squares = gather((0..4).map(|n| async move { n * n })).await.unwrap();
+///     assert_eq!(squares, [0, 1, 4, 9]);
+///
+///     let tasks: Vec<_> = (0..4).map(|n| create_task(async move { n * n })).collect();
+///     let squares: Vec<u32> = gather(tasks).await.unwrap();
 ///     assert_eq!(squares, [0, 1, 4, 9]);
 /// });
 /// ```
@@ -56,6 +63,8 @@ pub fn gather<Values, Tasks: IntoTasks<Values>>(tasks: Tasks) -> Gather<Tasks::B
 }
 
 /// [`gather`] for futures of `Result`s: gives the values if all are `Ok`.
+///
+/// As there, a list of tasks wants the type of what it gives: `let results: Vec<u32> = try_gather(tasks).await?;`.
 ///
 /// # Errors
 ///

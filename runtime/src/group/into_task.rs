@@ -11,6 +11,9 @@ use std::future::Future;
 
 /// A task, which is taken as it is, or a future, which is spawned as one.
 ///
+/// A task is itself a future, of a `Result`, and stable Rust has no specialisation to tell the two apart: so where a task is
+/// given, the type of its value must be known from somewhere, `let results: Vec<u32> = gather(tasks).await?;`.
+///
 /// # Examples
 ///
 /// ```

@@ -11,6 +11,9 @@ use std::task::{Context, Poll, ready};
 /// Awaits a task, or a future that it spawns, without passing a cancellation on: if the awaiter is cancelled, the task runs
 /// on.
 ///
+/// Given a task it wants the type of the value, for a task is itself a future, of a `Result`, and stable Rust has no
+/// specialisation to tell the two apart: `let value: u32 = shield(task).await?;`, or `shield::<u32>(task)`.
+///
 /// # Panics
 ///
 /// Given a future, outside a runtime, at the caller's line.

@@ -499,6 +499,21 @@ impl<T> fmt::Debug for Task<T> {
 }
 
 /// Why a task has no result.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{TaskError, create_task};
+///
+/// loxley_runtime::run(async {
+///     let task = create_task(std::future::pending::<()>());
+///     task.cancel_with("not needed any more");
+///     match task.await {
+///         Err(TaskError::Cancelled(error)) => assert_eq!(error.message(), Some("not needed any more")),
+///         other => panic!("{other:?}"),
+///     }
+/// });
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TaskError {

@@ -44,6 +44,16 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 static DESCRIPTORS: RwLock<()> = RwLock::new(());
 
 /// How a test runs.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::testing::{Config, run};
+/// use std::time::Duration;
+///
+/// let config = Config::new().current_thread().paused(true).leak_check(true);
+/// run(config, loxley_runtime::sleep(Duration::from_secs(3_600)));
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "pass it to `run`"]
 pub struct Config {

@@ -161,6 +161,24 @@ fn shut(doors: &[Arc<Door>]) {
 /// A server: a handle, of which there may be many. When the last one is dropped, the server is closed; connections live on.
 ///
 /// Made by [`start_server`], [`start_unix_server`] and [`ServerBuilder`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{StreamWriter, open_connection, start_server};
+///
+/// # loxley_runtime::run(async {
+/// let greet = |_, writer: StreamWriter| async move { writer.write(b"hello") };
+/// let server = start_server(greet, "127.0.0.1:0").await?;
+/// let addr = server.local_addr().expect("it listens");
+/// let (mut reader, _writer) = open_connection(addr).await?;
+/// assert_eq!(reader.read_to_end().await?, b"hello");
+/// server.close();
+/// server.wait_closed().await;
+/// assert!(open_connection(addr).await.is_err());
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub struct Server {
     shared: Arc<Shared>,
 }
@@ -367,6 +385,19 @@ impl Drop for Closes<'_> {
 }
 
 /// Why a server does not serve.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{start_server, streams::ServeError};
+///
+/// # loxley_runtime::run(async {
+/// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+/// server.close();
+/// assert!(matches!(server.serve_forever().await, Err(ServeError::Closed)));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
