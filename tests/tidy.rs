@@ -90,11 +90,11 @@ const DOORS: &[(&[&str], &[&str])] = &[
     ),
     (&["rustls::", "webpki_roots::"], &["io/src/streams/tls/"]),
     (&["memchr::"], &["io/src/streams/separators.rs"]),
+    (&["tracing::"], &["runtime/src/task/trace/spans.rs"]),
     (&["num_cpus::"], &["runtime/src/builder.rs"]),
-    (
-        &["Instant::now", "thread::sleep"],
-        &["runtime/src/clock.rs"],
-    ),
+    (&["Instant::now"], &["runtime/src/clock.rs"]),
+    // For a moment, and after spinning and yielding: who waits for a thread that lost its processor gives way to it.
+    (&["thread::sleep"], &["sync/src/prim/thread.rs"]),
     (&["RandomState", "getrandom"], &["runtime/src/rng.rs"]),
 ];
 
@@ -146,6 +146,7 @@ const UNSAFE: &[&str] = &[
     "runtime/src/task/cell.rs",
     "runtime/src/task/cold.rs",
     "runtime/src/task/join.rs",
+    "runtime/src/task/local.rs",
     "runtime/src/task/main.rs",
     "runtime/src/task/memory.rs",
     "runtime/src/task/raw.rs",
