@@ -14,11 +14,12 @@ pub mod proxy;
 mod schedule;
 mod spawn;
 mod steal;
+pub mod streams;
 pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; `blocking`, `network`, `process` and `sync` stand beside.
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `network`, `process`, `streams` and `sync` stand beside.
 pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),

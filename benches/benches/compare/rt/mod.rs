@@ -98,6 +98,33 @@ pub trait Net: Rt {
     fn serve_http(stream: Self::Stream) -> impl Future<Output = ()> + Send;
 }
 
+/// What a library puts on a TCP connection: streams of its own, TLS.
+pub trait Streams: Net {
+    /// What a user of the library reads and writes small messages through.
+    type Streams: Duplex;
+    /// The same behind TLS.
+    type Tls: Duplex;
+    /// A certificate, ready for use.
+    type Acceptor: Clone + Send + Sync + 'static;
+
+    fn streams(stream: Self::Stream) -> Self::Streams;
+    /// From PEM texts.
+    fn acceptor(chain: &str, key: &str) -> Self::Acceptor;
+    /// The server's side of a handshake.
+    fn secure(
+        acceptor: &Self::Acceptor,
+        stream: Self::Stream,
+    ) -> impl Future<Output = io::Result<Self::Tls>> + Send;
+}
+
+/// Carries bytes both ways.
+pub trait Duplex: Send + 'static {
+    /// Reads what there is, up to the buffer's length; 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Writes all of it; what cannot be sent at once may be sent later.
+    fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+}
+
 /// A runtime's copying from one connection to another and back.
 pub trait Proxy: Net {
     /// Connects to `target` and copies both ways until both ends are through.

@@ -5,14 +5,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::{Blocking, Children, Datagrams, Net, Proxy, Rt};
+use super::{Blocking, Children, Datagrams, Duplex, Net, Proxy, Rt, Streams};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -140,11 +145,11 @@ impl Net for Tokio {
     }
 
     async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-        stream.read(buffer).await
+        AsyncReadExt::read(stream, buffer).await
     }
 
     async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-        stream.write_all(bytes).await
+        AsyncWriteExt::write_all(stream, bytes).await
     }
 
     async fn serve_http(stream: TcpStream) {
@@ -154,6 +159,59 @@ impl Net for Tokio {
             .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
         // An error is a client that went away.
         let _ = connection.await;
+    }
+}
+
+impl Streams for Tokio {
+    /// Nothing is faster there for messages that are read whole.
+    type Streams = TcpStream;
+    type Tls = TlsStream<TcpStream>;
+    type Acceptor = TlsAcceptor;
+
+    fn streams(stream: TcpStream) -> TcpStream {
+        stream
+    }
+
+    fn acceptor(chain: &str, key: &str) -> TlsAcceptor {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
+        let chain: Result<Vec<_>, _> = chain.collect();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_no_client_auth()
+            .with_single_cert(chain.expect("a certificate"), key)
+            .expect("they belong together");
+        Arc::new(config).into()
+    }
+
+    fn secure(
+        acceptor: &TlsAcceptor,
+        stream: TcpStream,
+    ) -> impl Future<Output = io::Result<TlsStream<TcpStream>>> + Send {
+        acceptor.accept(stream)
+    }
+}
+
+impl Duplex for TcpStream {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, buffer).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await
+    }
+}
+
+impl Duplex for TlsStream<TcpStream> {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, buffer).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await?;
+        self.flush().await
     }
 }
 
