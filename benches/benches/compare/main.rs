@@ -45,6 +45,7 @@ fn loxley_cases() -> Vec<Case> {
     [
         cases::runtime::<Loxley>(),
         cases::blocking::cases::<Loxley>(),
+        cases::groups::cases::<Loxley>(),
         cases::network::cases::<Loxley>(),
         cases::kv::cases::<Loxley>(),
         cases::proxy::cases::<Loxley>(),
@@ -69,6 +70,7 @@ fn tokio_cases() -> Vec<Case> {
     [
         cases::runtime::<Tokio>(),
         cases::blocking::cases::<Tokio>(),
+        cases::groups::cases::<Tokio>(),
         cases::network::cases::<Tokio>(),
         cases::kv::cases::<Tokio>(),
         cases::proxy::cases::<Tokio>(),
@@ -94,6 +96,7 @@ fn smol_cases() -> Vec<Case> {
     [
         cases::runtime::<Smol>(),
         cases::blocking::cases::<Smol>(),
+        cases::groups::cases::<Smol>(),
         cases::network::cases::<Smol>(),
         cases::kv::cases::<Smol>(),
         cases::sync::queues::<Smol, Bounded, Unbounded>(),

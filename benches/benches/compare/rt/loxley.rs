@@ -1,5 +1,6 @@
 //! Loxley: the work-stealing flavour as a program would build it, but for the worker count.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,9 +10,12 @@ use std::time::Duration;
 
 use loxley_io::net::RecvBatch;
 use loxley_io::{TcpListener, TcpStream, UdpSocket, copy_bidirectional};
-use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, to_thread, yield_now};
+use loxley_runtime::{
+    Handle, Runtime, Task, TaskGroup, create_task, gather, sleep, task_group, timeout, to_thread,
+    yield_now,
+};
 
-use super::{Blocking, Datagrams, Net, Proxy, Rt};
+use super::{Blocking, Datagrams, Groups, Net, Proxy, Rt};
 
 /// The subject of the comparison.
 pub struct Loxley;
@@ -93,6 +97,23 @@ impl Rt for Loxley {
         future: F,
     ) -> Option<F::Output> {
         timeout(limit, future).await.ok()
+    }
+}
+
+impl Groups for Loxley {
+    async fn group(count: usize) {
+        let ended = task_group(|tg: TaskGroup<Infallible>| async move {
+            for _ in 0..count {
+                tg.create_task(async {});
+            }
+            Ok(())
+        });
+        ended.await.expect("no child fails");
+    }
+
+    async fn gather(count: usize) -> Vec<usize> {
+        let values = gather((0..count).map(|n| async move { n }));
+        values.await.expect("no task of a case panics")
     }
 }
 

@@ -7,11 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinSet;
 
-use super::{Blocking, Datagrams, Net, Proxy, Rt};
+use super::{Blocking, Datagrams, Groups, Net, Proxy, Rt};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -94,6 +96,26 @@ impl Rt for Tokio {
         future: F,
     ) -> Option<F::Output> {
         tokio::time::timeout(limit, future).await.ok()
+    }
+}
+
+impl Groups for Tokio {
+    async fn group(count: usize) {
+        let mut set = JoinSet::new();
+        for _ in 0..count {
+            set.spawn(async {});
+        }
+        while let Some(ended) = set.join_next().await {
+            ended.expect("no child fails");
+        }
+    }
+
+    async fn gather(count: usize) -> Vec<usize> {
+        let tasks = (0..count).map(|n| tokio::spawn(async move { n }));
+        let results = join_all(tasks).await.into_iter();
+        results
+            .map(|result| result.expect("no task of a case panics"))
+            .collect()
     }
 }
 
