@@ -149,6 +149,25 @@ fn a_server_may_leave_its_file() {
 }
 
 #[test]
+fn a_given_socket_is_served_and_its_file_stays() {
+    each(|| async {
+        let folder = Folder::new();
+        let path = folder.path("socket");
+        let given = UnixListener::bind(&path).unwrap();
+        let server = ServerBuilder::new().unix_listener(given).start(echo);
+        let server = server.await.unwrap();
+        assert_eq!(server.sockets()[0].as_pathname(), Some(&*path));
+        let (mut reader, writer) = open_unix_connection(&path).await.unwrap();
+        writer.write(b"hello");
+        assert_eq!(reader.readexactly(5).await.unwrap(), b"hello");
+        drop((reader, writer));
+        server.close();
+        server.wait_closed().await;
+        assert!(path.exists(), "it belongs to whoever made it");
+    });
+}
+
+#[test]
 fn a_socket_that_somebody_listens_on_is_in_use() {
     each(|| async {
         let folder = Folder::new();

@@ -3,6 +3,7 @@
 
 mod streams_support;
 mod tls_support;
+mod wire_support;
 
 use std::future::poll_fn;
 use std::io;
@@ -18,7 +19,8 @@ use loxley_io::{Server, StreamReader, StreamWriter, TcpListener};
 use loxley_runtime::testing::{cancel_at_every_pending, drop_at_every_pending};
 use loxley_runtime::{create_task, timeout};
 use streams_support::{each, pattern, same, tcp_pair, until};
-use tls_support::{ANY, Authority, CUTS, Cut, Fate, Wire, both, serve};
+use tls_support::{ANY, Authority, both, serve};
+use wire_support::{CUTS, Cut, Fate, Wire};
 
 async fn echo(mut reader: StreamReader, writer: StreamWriter) {
     while let Ok(line @ [_, ..]) = reader.readline().await.as_deref() {
@@ -76,7 +78,7 @@ fn the_bytes_are_the_same_however_the_wire_cuts_them() {
 fn megabytes_go_both_ways_at_once() {
     each(|| async {
         let (client, server) = both();
-        let all = Arc::new(pattern(3 << 20));
+        let all = Arc::new(pattern(1 << 20));
         let sent = all.clone();
         let (server, addr) = serve(server.clone(), move |mut reader, writer| {
             let all = sent.clone();

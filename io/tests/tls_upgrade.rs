@@ -3,6 +3,7 @@
 
 mod streams_support;
 mod tls_support;
+mod wire_support;
 
 use std::io;
 
@@ -12,7 +13,8 @@ use loxley_io::{StreamReader, StreamWriter, TcpListener, open_connection};
 use loxley_runtime::create_task;
 use loxley_runtime::testing::{cancel_at_every_pending, drop_at_every_pending};
 use streams_support::{each, each_reporting, tcp_pair, until};
-use tls_support::{ANY, CUTS, Cut, Wire, both};
+use tls_support::{ANY, both};
+use wire_support::{CUTS, Cut, Wire};
 
 type Streams = (StreamReader, StreamWriter);
 

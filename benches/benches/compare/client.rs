@@ -10,10 +10,11 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::cases::network::MESSAGE;
+use crate::client_tls;
 use crate::usage::nanos;
 
 /// Requests before the clock counts.
-const WARM_UP: Duration = Duration::from_millis(200);
+pub const WARM_UP: Duration = Duration::from_millis(200);
 
 /// Does what `words` say; see `cases/network.rs` for both ends of the conversation.
 pub fn run(words: &[String]) -> io::Result<()> {
@@ -29,6 +30,19 @@ pub fn run(words: &[String]) -> io::Result<()> {
         ),
         ["accept", address, _, millis] => {
             connect(parse(address), Duration::from_millis(parse(millis)))
+        }
+        ["bulk_in", address, _, millis] => {
+            let piece = vec![7; 64 << 10];
+            bulk(parse(address), parse(millis), |stream| stream.write(&piece))
+        }
+        ["bulk_out", address, _, millis] => {
+            let mut buffer = vec![0; 64 << 10];
+            bulk(parse(address), parse(millis), |stream| {
+                stream.read(&mut buffer)
+            })
+        }
+        ["tls_echo", address, what, millis] => {
+            client_tls::echo(parse(address), what, Duration::from_millis(parse(millis)))
         }
         ["udp", address, count, millis] => datagrams(
             parse(address),
@@ -142,6 +156,28 @@ fn connect(address: SocketAddr, length: Duration) -> io::Result<()> {
     let begin = Instant::now();
     let connections = again(begin + length)?;
     println!("{connections} {} 0", nanos(begin.elapsed()));
+    Ok(())
+}
+
+/// Moves bytes in one direction over one connection; how many.
+fn bulk(
+    address: SocketAddr,
+    millis: u64,
+    mut some: impl FnMut(&mut std::net::TcpStream) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    let mut move_until = |until: Instant| -> io::Result<usize> {
+        let mut moved = 0;
+        while Instant::now() < until {
+            moved += some(&mut stream)?;
+        }
+        Ok(moved)
+    };
+    move_until(Instant::now() + WARM_UP)?;
+    println!("warm");
+    let begin = Instant::now();
+    let moved = move_until(begin + Duration::from_millis(millis))?;
+    println!("{moved} {} 0", nanos(begin.elapsed()));
     Ok(())
 }
 

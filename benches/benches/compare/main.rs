@@ -1,7 +1,7 @@
 //! `cargo bench`: the same work on Loxley, Tokio and smol, interleaved round by round, every case in a fresh process.
 //!
 //! - `rt`: one face over the runtimes. `cases`: the work, written once. `measure`, `usage`, `alloc`: how it is counted.
-//! - `compare`: rounds, children, table, files. `client`: the other end of the network cases.
+//! - `compare`: rounds, children, table, files. `client`, `client_tls`: the other end of the network cases.
 //!
 //! Never asserts anything about time. See [`USAGE`] for the options.
 #![allow(
@@ -19,6 +19,7 @@ use loxley_benches::options::{Mode, Options, USAGE};
 mod alloc;
 mod cases;
 mod client;
+mod client_tls;
 mod compare;
 mod kit;
 mod measure;
@@ -47,6 +48,8 @@ fn loxley_cases() -> Vec<Case> {
         cases::blocking::cases::<Loxley>(),
         cases::groups::cases::<Loxley>(),
         cases::network::cases::<Loxley>(),
+        cases::process::cases::<Loxley>(),
+        cases::streams::cases::<Loxley>(),
         cases::kv::cases::<Loxley>(),
         cases::proxy::cases::<Loxley>(),
         cases::datagrams::cases::<Loxley>(),
@@ -72,6 +75,8 @@ fn tokio_cases() -> Vec<Case> {
         cases::blocking::cases::<Tokio>(),
         cases::groups::cases::<Tokio>(),
         cases::network::cases::<Tokio>(),
+        cases::process::cases::<Tokio>(),
+        cases::streams::cases::<Tokio>(),
         cases::kv::cases::<Tokio>(),
         cases::proxy::cases::<Tokio>(),
         cases::datagrams::cases::<Tokio>(),
@@ -98,6 +103,7 @@ fn smol_cases() -> Vec<Case> {
         cases::blocking::cases::<Smol>(),
         cases::groups::cases::<Smol>(),
         cases::network::cases::<Smol>(),
+        cases::process::cases::<Smol>(),
         cases::kv::cases::<Smol>(),
         cases::sync::queues::<Smol, Bounded, Unbounded>(),
         cases::sync::one_shots::<Smol, Once>(),

@@ -114,11 +114,11 @@ impl fmt::Display for LimitOverrunError {
         match self.is_found {
             true => write!(
                 f,
-                "the separator is found after {consumed} bytes and the limit is {limit}: raise it"
+                "the separator is found after {consumed} bytes and the limit is {limit}: raise it with `set_limit`"
             ),
             false => write!(
                 f,
-                "no separator in {consumed} bytes and the limit is {limit}: raise it"
+                "no separator in {consumed} bytes and the limit is {limit}: raise it with `set_limit`"
             ),
         }
     }
@@ -140,7 +140,7 @@ impl fmt::Display for LineTooLongError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the line is longer than the limit of {} bytes: raise it",
+            "the line is longer than the limit of {} bytes: raise it with `set_limit`",
             self.limit
         )
     }

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `reader.rs` | [`StreamReader`]: pulls bytes when somebody asks for them, so that a peer who floods fills the kernel, not us |
 //! | `writer.rs` | [`StreamWriter`]: sends at once what it can and queues the rest |
+//! | `transport.rs` | [`Transport`]: the connection for who watches over it, and what can be asked of it |
 //! | `link.rs` | what reader and writers share: the queue, its water marks, the end |
 //! | `flush.rs` | the task that sends what is queued, while there is any |
 //! | `socket.rs` | the kinds of socket a link goes over without a box |
@@ -38,6 +39,7 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "untls.rs"]
 mod tls;
+mod transport;
 mod writer;
 
 pub use connect::{ConnectError, OpenConnection, open_connection, open_unix_connection};
@@ -48,6 +50,7 @@ pub use separators::Separators;
 pub use server::{
     Endpoint, HandlerOutput, ServeError, Server, ServerBuilder, start_server, start_unix_server,
 };
+pub use transport::{ExtraInfo, PeerName, SockName, Transport};
 pub use writer::StreamWriter;
 
 use std::sync::Arc;

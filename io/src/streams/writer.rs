@@ -192,7 +192,7 @@ impl StreamWriter {
         async move { self.link.closed(at).await }
     }
 
-    /// How many bytes are queued.
+    /// How many bytes are queued; behind TLS as many as will go over the wire, some more than were written.
     #[must_use]
     pub fn get_write_buffer_size(&self) -> usize {
         self.link.held()

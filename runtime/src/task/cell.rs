@@ -10,6 +10,7 @@
 use super::cold::ColdSlot;
 use super::raw::Vtable;
 use super::state::State;
+use super::trace::Trace;
 use super::{Failure, TaskId};
 use loxley_sync::Context;
 use loxley_sync::ambient::{Left, WaitKind, WaitReason};
@@ -48,6 +49,7 @@ impl Place {
 /// | `wait_at`, `wait_kind` | holder of *running* | all, as a hint |
 /// | `cold` | see the edges of `cold.rs` | all |
 /// | `joiner` | see the access table of `state.rs` | same |
+/// | `trace` | holder of *running*; nothing without feature `tracing` | wakers |
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) state: State,
@@ -61,6 +63,7 @@ pub(crate) struct Header {
     wait_at: AtomicPtr<Location<'static>>,
     pub(crate) cold: ColdSlot,
     joiner: UnsafeCell<Option<Waker>>,
+    pub(super) trace: Trace,
     _tracked: Tracked,
 }
 
@@ -84,7 +87,7 @@ pub(crate) struct Cell<F: Future> {
     pub(crate) stage: UnsafeCell<Stage<F>>,
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(any(loom, shuttle, feature = "tracing")))]
 const _: () = {
     type Empty = std::future::Ready<()>;
     assert!(size_of::<Cell<Empty>>() <= 128, "a task must stay small");
@@ -104,6 +107,7 @@ impl Header {
             wait_at: AtomicPtr::new(ptr::null_mut()),
             cold: ColdSlot::new(),
             joiner: UnsafeCell::new(None),
+            trace: Trace::new(),
             _tracked: Tracked::new(),
         }
     }

@@ -25,6 +25,7 @@ mod registry;
 mod run;
 mod slot;
 mod state;
+mod trace;
 mod unhandled;
 mod waker;
 

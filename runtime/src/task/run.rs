@@ -11,6 +11,7 @@ use super::cancel::{self, Delivered};
 use super::cell::{Cell, Header, Stage};
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
+use super::trace::Trace;
 use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
 use loxley_sync::ambient::grants::Watches;
@@ -123,6 +124,7 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
         // SAFETY: *running* keeps the task alive through this call, and the waker stays inside it.
         let waker = unsafe { waker::borrowed(header) };
         let result = catch_unwind(AssertUnwindSafe(|| {
+            let _span = Trace::enter(&cell.header, size_of::<F>());
             let mut cx = Context::from_waker(&waker);
             // SAFETY: *running* is ours since T2.
             unsafe { poll_stage(&cell.stage, &mut cx) }
@@ -362,6 +364,7 @@ unsafe fn finish<F: Future, S: Schedule>(
             drop_quietly(payload);
         }
     }
+    cell.header.trace.end();
     // Last use of the scheduler but for reports: after T9 the runtime may go.
     scheduler.leave(cell.header.place);
     let mut output_dropped = false;

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "RawWaker is made of raw pointers")]
 
 use super::cell::Header;
+use super::trace::WakerOp;
 use super::{TaskRef, raw};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -33,14 +34,18 @@ fn header(data: *const ()) -> NonNull<Header> {
 
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the waker being cloned keeps the task alive.
-    unsafe { header(data).as_ref() }.state.retain();
+    let header = unsafe { header(data).as_ref() };
+    header.state.retain();
+    header.trace.waker(WakerOp::Clone);
     RawWaker::new(data, &VTABLE)
 }
 
 unsafe fn wake(data: *const ()) {
     let header = header(data);
     // SAFETY: this waker's reference keeps the task alive until the edge.
-    let duty = unsafe { header.as_ref() }.state.wake_by_val();
+    let task = unsafe { header.as_ref() };
+    task.trace.waker(WakerOp::Wake);
+    let duty = task.state.wake_by_val();
     // SAFETY: the duty of the edge just made.
     unsafe { raw::follow_wake(header, duty) };
 }
@@ -48,12 +53,17 @@ unsafe fn wake(data: *const ()) {
 unsafe fn wake_by_ref(data: *const ()) {
     let header = header(data);
     // SAFETY: the waker keeps the task alive.
-    let duty = unsafe { header.as_ref() }.state.wake_by_ref();
+    let task = unsafe { header.as_ref() };
+    task.trace.waker(WakerOp::WakeByRef);
+    let duty = task.state.wake_by_ref();
     // SAFETY: the duty of the edge just made.
     unsafe { raw::follow_wake(header, duty) };
 }
 
 unsafe fn drop(data: *const ()) {
+    let header = header(data);
+    // SAFETY: this waker's reference keeps the task alive until it is given up.
+    unsafe { header.as_ref() }.trace.waker(WakerOp::Drop);
     // SAFETY: this waker's reference is given up.
-    unsafe { raw::release(header(data)) };
+    unsafe { raw::release(header) };
 }

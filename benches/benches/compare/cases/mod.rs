@@ -10,15 +10,18 @@ pub mod groups;
 pub mod kv;
 mod memory;
 pub mod network;
+pub mod process;
 pub mod proxy;
 mod schedule;
 mod spawn;
 mod steal;
+pub mod streams;
 pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; `blocking`, `groups`, `network` and `sync` stand beside.
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `groups`, `network`, `process`, `streams` and `sync` stand
+/// beside.
 pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),

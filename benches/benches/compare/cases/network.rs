@@ -2,6 +2,7 @@
 //!
 //! Read the CPU of the server per request first: requests per second also depend on where the kernel puts the client.
 
+use std::future::Future;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -104,7 +105,7 @@ pub(super) fn window(params: &Params) -> Duration {
 }
 
 fn echo<R: Net>(params: &Params, connections: usize) -> Vec<f64> {
-    let report = beside_client::<R>(params, "echo", connections);
+    let report = beside_client::<R>(params, serve_echo::<R>(), "echo", &connections.to_string());
     let first = if connections == 1 {
         report.round_trip
     } else {
@@ -114,24 +115,29 @@ fn echo<R: Net>(params: &Params, connections: usize) -> Vec<f64> {
 }
 
 fn accept<R: Net>(params: &Params) -> Vec<f64> {
-    let report = beside_client::<R>(params, "accept", 1);
+    let report = beside_client::<R>(params, serve_echo::<R>(), "accept", "1");
     vec![report.per_second, report.server_cpu]
 }
 
 /// What was seen from both ends while the client counted.
-struct Report {
-    per_second: f64,
+pub(super) struct Report {
+    pub(super) per_second: f64,
     round_trip: f64,
     /// Nanoseconds per request.
-    server_cpu: f64,
+    pub(super) server_cpu: f64,
 }
 
-/// Serves echo on `R` while the client does its `work`.
-fn beside_client<R: Net>(params: &Params, work: &str, connections: usize) -> Report {
+/// Runs `serve`, which says where it serves, on `R` while the client does its `work`. `what` is the third of its words.
+pub(super) fn beside_client<R: Net>(
+    params: &Params,
+    serve: impl Future<Output = String> + Send + 'static,
+    work: &str,
+    what: &str,
+) -> Report {
     let engine = R::start(params.workers);
-    let address = R::block_on(&engine, R::spawn_on(&R::handle(&engine), serve_echo::<R>()));
+    let address = R::block_on(&engine, R::spawn_on(&R::handle(&engine), serve));
     let millis = window(params).as_millis().to_string();
-    let mut client = Client::start(&[work, &address, &connections.to_string(), &millis]);
+    let mut client = Client::start(&[work, &address, what, &millis]);
     client.line();
     let cpu = cpu_nanos();
     let report = client.line();

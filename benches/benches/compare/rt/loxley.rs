@@ -9,13 +9,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use loxley_io::net::RecvBatch;
-use loxley_io::{TcpListener, TcpStream, UdpSocket, copy_bidirectional};
+use loxley_io::streams::from_tcp;
+use loxley_io::tls::TlsServer;
+use loxley_io::{
+    StreamReader, StreamWriter, TcpListener, TcpStream, UdpSocket, copy_bidirectional,
+};
+use loxley_process::{Stdio, create_subprocess_exec, create_subprocess_shell};
 use loxley_runtime::{
     Handle, Runtime, Task, TaskGroup, create_task, gather, sleep, task_group, timeout, to_thread,
     yield_now,
 };
 
-use super::{Blocking, Datagrams, Groups, Net, Proxy, Rt};
+use super::{Blocking, Children, Datagrams, Duplex, Groups, Net, Proxy, Rt, Streams};
 
 /// The subject of the comparison.
 pub struct Loxley;
@@ -125,6 +130,23 @@ impl Blocking for Loxley {
     }
 }
 
+impl Children for Loxley {
+    async fn wait_for_child(program: &str) -> io::Result<Option<i32>> {
+        let child = create_subprocess_exec(program, [""; 0]).spawn().await?;
+        child.wait().await.map(|code| (code >= 0).then_some(code))
+    }
+
+    async fn hear_child(line: &str) -> io::Result<[Vec<u8>; 2]> {
+        let mut child = create_subprocess_shell(line)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .await?;
+        let output = child.communicate(None).await?;
+        Ok([output.stdout, output.stderr])
+    }
+}
+
 impl Net for Loxley {
     type Listener = TcpListener;
     type Stream = TcpStream;
@@ -156,6 +178,40 @@ impl Net for Loxley {
             .serve_connection(stream, service);
         // An error is a client that went away.
         let _ = connection.await;
+    }
+}
+
+impl Streams for Loxley {
+    type Streams = (StreamReader, StreamWriter);
+    type Tls = (StreamReader, StreamWriter);
+    type Acceptor = TlsServer;
+
+    fn streams(stream: TcpStream) -> (StreamReader, StreamWriter) {
+        from_tcp(stream)
+    }
+
+    fn acceptor(chain: &str, key: &str) -> TlsServer {
+        TlsServer::new(chain, key).expect("a certificate and its key")
+    }
+
+    async fn secure(
+        acceptor: &TlsServer,
+        stream: TcpStream,
+    ) -> io::Result<(StreamReader, StreamWriter)> {
+        let (mut reader, writer) = from_tcp(stream);
+        writer.start_tls(&mut reader, acceptor.clone()).await?;
+        Ok((reader, writer))
+    }
+}
+
+impl Duplex for (StreamReader, StreamWriter) {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_into(buffer).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.1.write(bytes);
+        self.1.drain().await
     }
 }
 

@@ -73,6 +73,14 @@ pub trait Blocking: Rt {
     ) -> impl Future<Output = T> + Send;
 }
 
+/// A runtime's child processes.
+pub trait Children: Rt {
+    /// Starts a program without arguments and waits for its exit code; `None` if a signal ended it.
+    fn wait_for_child(program: &str) -> impl Future<Output = io::Result<Option<i32>>> + Send;
+    /// Runs a line of the shell and returns all of its stdout and stderr.
+    fn hear_child(line: &str) -> impl Future<Output = io::Result<[Vec<u8>; 2]>> + Send;
+}
+
 /// A runtime's TCP, and hyper on top of it.
 pub trait Net: Rt {
     /// A listening socket.
@@ -96,6 +104,33 @@ pub trait Net: Rt {
     ) -> impl Future<Output = io::Result<()>> + Send;
     /// Serves one HTTP/1 connection through hyper, answering every request with [`hello`].
     fn serve_http(stream: Self::Stream) -> impl Future<Output = ()> + Send;
+}
+
+/// What a library puts on a TCP connection: streams of its own, TLS.
+pub trait Streams: Net {
+    /// What a user of the library reads and writes small messages through.
+    type Streams: Duplex;
+    /// The same behind TLS.
+    type Tls: Duplex;
+    /// A certificate, ready for use.
+    type Acceptor: Clone + Send + Sync + 'static;
+
+    fn streams(stream: Self::Stream) -> Self::Streams;
+    /// From PEM texts.
+    fn acceptor(chain: &str, key: &str) -> Self::Acceptor;
+    /// The server's side of a handshake.
+    fn secure(
+        acceptor: &Self::Acceptor,
+        stream: Self::Stream,
+    ) -> impl Future<Output = io::Result<Self::Tls>> + Send;
+}
+
+/// Carries bytes both ways.
+pub trait Duplex: Send + 'static {
+    /// Reads what there is, up to the buffer's length; 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    /// Writes all of it; what cannot be sent at once may be sent later.
+    fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 /// A runtime's copying from one connection to another and back.

@@ -4,16 +4,22 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::{Blocking, Datagrams, Groups, Net, Proxy, Rt};
+use super::{Blocking, Children, Datagrams, Duplex, Groups, Net, Proxy, Rt, Streams};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -127,6 +133,23 @@ impl Blocking for Tokio {
     }
 }
 
+impl Children for Tokio {
+    async fn wait_for_child(program: &str) -> io::Result<Option<i32>> {
+        let mut child = tokio::process::Command::new(program).spawn()?;
+        child.wait().await.map(|status| status.code())
+    }
+
+    async fn hear_child(line: &str) -> io::Result<[Vec<u8>; 2]> {
+        let child = tokio::process::Command::new("/bin/sh")
+            .args(["-c", line])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let output = child.wait_with_output().await?;
+        Ok([output.stdout, output.stderr])
+    }
+}
+
 impl Net for Tokio {
     type Listener = TcpListener;
     type Stream = TcpStream;
@@ -144,11 +167,11 @@ impl Net for Tokio {
     }
 
     async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-        stream.read(buffer).await
+        AsyncReadExt::read(stream, buffer).await
     }
 
     async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-        stream.write_all(bytes).await
+        AsyncWriteExt::write_all(stream, bytes).await
     }
 
     async fn serve_http(stream: TcpStream) {
@@ -158,6 +181,59 @@ impl Net for Tokio {
             .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
         // An error is a client that went away.
         let _ = connection.await;
+    }
+}
+
+impl Streams for Tokio {
+    /// Nothing is faster there for messages that are read whole.
+    type Streams = TcpStream;
+    type Tls = TlsStream<TcpStream>;
+    type Acceptor = TlsAcceptor;
+
+    fn streams(stream: TcpStream) -> TcpStream {
+        stream
+    }
+
+    fn acceptor(chain: &str, key: &str) -> TlsAcceptor {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
+        let chain: Result<Vec<_>, _> = chain.collect();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_no_client_auth()
+            .with_single_cert(chain.expect("a certificate"), key)
+            .expect("they belong together");
+        Arc::new(config).into()
+    }
+
+    fn secure(
+        acceptor: &TlsAcceptor,
+        stream: TcpStream,
+    ) -> impl Future<Output = io::Result<TlsStream<TcpStream>>> + Send {
+        acceptor.accept(stream)
+    }
+}
+
+impl Duplex for TcpStream {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, buffer).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await
+    }
+}
+
+impl Duplex for TlsStream<TcpStream> {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        AsyncReadExt::read(self, buffer).await
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        AsyncWriteExt::write_all(self, bytes).await?;
+        self.flush().await
     }
 }
 

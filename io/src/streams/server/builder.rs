@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -150,6 +151,7 @@ enum Place {
     Inet(io::Result<Target>),
     Unix(PathBuf),
     Given(TcpListener),
+    GivenUnix(UnixListener),
 }
 
 impl ServerBuilder {
@@ -190,6 +192,12 @@ impl ServerBuilder {
     /// wait to be accepted.
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.places.push(Place::Given(listener));
+        self
+    }
+
+    /// The same for a Unix-domain socket. Its file is another's, and stays.
+    pub fn unix_listener(mut self, listener: UnixListener) -> Self {
+        self.places.push(Place::GivenUnix(listener));
         self
     }
 
@@ -281,6 +289,12 @@ impl ServerBuilder {
                 }
                 Place::Unix(path) => bound.push(bind_path(&path, self.cleans_up)?),
                 Place::Given(listener) => bound.push(take_over(listener)?),
+                Place::GivenUnix(listener) => bound.push(Bound {
+                    endpoint: Endpoint::Unix(listener.local_addr()?),
+                    socket: listener.into(),
+                    file: None,
+                    is_given: true,
+                }),
             }
         }
         if bound.is_empty() {

@@ -18,7 +18,7 @@ pub struct TlsError {
     text: String,
     kind: io::ErrorKind,
     source: Option<Arc<Error>>,
-    /// The peer has left without a word.
+    /// The peer has left without a word, or we have closed the connection ourselves.
     is_silent: bool,
 }
 
@@ -38,6 +38,14 @@ impl TlsError {
         inner
             .and_then(|error| error.downcast_ref::<Self>())
             .is_some_and(|error| error.is_silent)
+    }
+
+    /// The same error, not worth a report.
+    pub(super) fn silenced(self) -> Self {
+        Self {
+            is_silent: true,
+            ..self
+        }
     }
 
     /// An error of the handshake with `peer`, naming it if it does not do so by itself.

@@ -99,8 +99,11 @@ struct Upgrade<'a> {
 
 impl Upgrade<'_> {
     /// Ends it, and the connection with it: later reads and writes say why.
-    fn fails(&mut self, error: TlsError) -> io::Error {
+    fn fails(&mut self, mut error: TlsError) -> io::Error {
         self.is_done = true;
+        if self.link.is_closing() {
+            error = error.silenced();
+        }
         self.break_off(Lasting::new(error.clone().into()));
         error.into()
     }

@@ -12,6 +12,7 @@ use super::error::TlsError;
 use super::handshake::{not_a_socket, secure};
 use super::session::Session;
 use crate::streams::errors::Lasting;
+use crate::streams::transport::{ExtraInfo, Transport, sealed::Sealed};
 use crate::streams::{OpenConnection, ServerBuilder, StreamReader, StreamWriter};
 
 impl OpenConnection {
@@ -124,7 +125,7 @@ impl StreamWriter {
     #[must_use]
     #[doc(alias = "get_extra_info")]
     pub fn tls_info(&self) -> Option<TlsInfo> {
-        self.link().with_session(TlsInfo::of)
+        self.get_extra_info()
     }
 }
 
@@ -144,8 +145,16 @@ pub struct TlsInfo {
     pub peer_certificates: Vec<Vec<u8>>,
 }
 
+impl ExtraInfo for TlsInfo {}
+
+impl Sealed for TlsInfo {
+    fn of(transport: &Transport) -> Option<Self> {
+        transport.link().with_session(Self::of_session)
+    }
+}
+
 impl TlsInfo {
-    fn of(session: &Session) -> Self {
+    fn of_session(session: &Session) -> Self {
         let connection = session.connection();
         let named = |what: Option<&dyn fmt::Debug>| {
             what.map_or_else(String::new, |what| format!("{what:?}"))
