@@ -46,6 +46,7 @@ fn loxley_cases() -> Vec<Case> {
     [
         cases::runtime::<Loxley>(),
         cases::blocking::cases::<Loxley>(),
+        cases::groups::cases::<Loxley>(),
         cases::network::cases::<Loxley>(),
         cases::process::cases::<Loxley>(),
         cases::streams::cases::<Loxley>(),
@@ -72,6 +73,7 @@ fn tokio_cases() -> Vec<Case> {
     [
         cases::runtime::<Tokio>(),
         cases::blocking::cases::<Tokio>(),
+        cases::groups::cases::<Tokio>(),
         cases::network::cases::<Tokio>(),
         cases::process::cases::<Tokio>(),
         cases::streams::cases::<Tokio>(),
@@ -99,6 +101,7 @@ fn smol_cases() -> Vec<Case> {
     [
         cases::runtime::<Smol>(),
         cases::blocking::cases::<Smol>(),
+        cases::groups::cases::<Smol>(),
         cases::network::cases::<Smol>(),
         cases::process::cases::<Smol>(),
         cases::kv::cases::<Smol>(),
