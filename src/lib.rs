@@ -11,8 +11,9 @@ pub use loxley_runtime::{
     Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
     RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
     TimeoutError, TimeoutHandle, TimeoutStateError, WaitError, WorkerMetrics, all_tasks,
-    create_task, current_task, interval, interval_at, run, run_coroutine_threadsafe, signal, sleep,
-    sleep_until, task, testing, timeout, timeout_at, timeout_scope, to_thread, yield_now,
+    create_local_task, create_task, current_task, interval, interval_at, run,
+    run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout, timeout_at,
+    timeout_scope, to_thread, yield_now,
 };
 pub use loxley_sync::{
     Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,

@@ -63,6 +63,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "runtime/src/driver/disposition.rs",
             "io/src/sys/",
             "process/src/sys.rs",
+            "process/src/sys/",
         ],
     ),
     (
@@ -75,6 +76,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
             "io/src/sys/",
             "io/src/net/",
             "process/src/sys.rs",
+            "process/src/sys/",
         ],
     ),
     (&["futures_io::"], &["io/src/traits/"]),
@@ -90,10 +92,9 @@ const DOORS: &[(&[&str], &[&str])] = &[
     (&["memchr::"], &["io/src/streams/separators.rs"]),
     (&["tracing::"], &["runtime/src/task/trace/spans.rs"]),
     (&["num_cpus::"], &["runtime/src/builder.rs"]),
-    (
-        &["Instant::now", "thread::sleep"],
-        &["runtime/src/clock.rs"],
-    ),
+    (&["Instant::now"], &["runtime/src/clock.rs"]),
+    // For a moment, and after spinning and yielding: who waits for a thread that lost its processor gives way to it.
+    (&["thread::sleep"], &["sync/src/prim/thread.rs"]),
     (&["RandomState", "getrandom"], &["runtime/src/rng.rs"]),
 ];
 
@@ -138,11 +139,14 @@ const UNSAFE: &[&str] = &[
     "io/src/traits/uninit.rs",
     "io/tests/support/lossy.rs",
     "process/src/sys.rs",
+    "process/src/sys/clone.rs",
     "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",
     "runtime/src/task/cancel.rs",
     "runtime/src/task/cell.rs",
+    "runtime/src/task/cold.rs",
     "runtime/src/task/join.rs",
+    "runtime/src/task/local.rs",
     "runtime/src/task/main.rs",
     "runtime/src/task/memory.rs",
     "runtime/src/task/raw.rs",

@@ -50,6 +50,20 @@ impl<T: AsFd> Registered<T> {
             inner,
         })
     }
+
+    /// [`new`](Self::new) for a descriptor that is most likely not ready yet, such as a pipe that was just made: the first
+    /// operation waits for an event and is not tried in vain. If it is ready after all, that is an event at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn new_unready(inner: T, interest: Interest) -> io::Result<Self> {
+        let registration = Registration::new_unready(inner.as_fd(), interest)?;
+        Ok(Self {
+            registration,
+            inner,
+        })
+    }
 }
 
 impl<T> Registered<T> {

@@ -225,6 +225,13 @@ pub(crate) fn recv_behind(
     Ok((n, room))
 }
 
+/// [`recv_behind`] for what is no socket.
+pub(crate) fn read_behind(fd: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> io::Result<(usize, usize)> {
+    let room = bytes.capacity() - bytes.len();
+    let n = rustix::io::read(fd, rustix::buffer::spare_capacity(bytes))?;
+    Ok((n, room))
+}
+
 /// Ends a connection at once; the peer sees a reset.
 #[cfg(target_os = "linux")]
 pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {

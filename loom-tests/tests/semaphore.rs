@@ -1,9 +1,9 @@
 //! Models of `sync/src/semaphore.rs`.
 
-use loxley_sync::Semaphore;
 use loxley_sync::prim::atomic::{AtomicUsize, Ordering};
 use loxley_sync::prim::{Arc, model, thread};
 use loxley_sync::wait::block_on;
+use loxley_sync::{BoundedSemaphore, Semaphore};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -144,5 +144,22 @@ fn release_under_the_mutex_hides_what_came_before() {
         drop(waiting);
         releasing.join().unwrap();
         taking.join().unwrap();
+    });
+}
+
+// edges: S1, S2 at the bound
+#[test]
+fn two_releases_pass_the_bound_together() {
+    model(|| {
+        let semaphore = Arc::new(BoundedSemaphore::new(2));
+        semaphore.try_acquire().unwrap().forget();
+        let releasing = {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.release().is_ok())
+        };
+        let here = semaphore.release().is_ok();
+        let there = releasing.join().unwrap();
+        assert!(here != there, "one of them was too many");
+        assert_eq!(semaphore.available_permits(), 2);
     });
 }

@@ -5,7 +5,7 @@
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc as StdArc;
 use std::sync::Mutex as StdMutex;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use loxley_loom_tests::support::{Board, Counted, Drops};
 use loxley_runtime::TaskError;
@@ -84,6 +84,15 @@ fn request_during_the_poll_that_enters_the_scope() {
     });
 }
 
+/// Another waker for the same task.
+struct Through(Waker);
+
+impl Wake for Through {
+    fn wake(self: StdArc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
 // edges: S2, S3, S5
 #[test]
 fn scope_dropped_by_another_thread_while_its_task_is_asked() {
@@ -94,7 +103,10 @@ fn scope_dropped_by_another_thread_while_its_task_is_asked() {
         let (task, handle) = board.task(async move {
             let mut caught = Box::pin(catch_cancelled(pending::<()>()));
             poll_fn(|cx| {
-                assert!(caught.as_mut().poll(cx).is_pending());
+                // Polled with a waker of its own, it is in the task's tree from its first wait on.
+                let own = Waker::from(StdArc::new(Through(cx.waker().clone())));
+                let poll = caught.as_mut().poll(&mut Context::from_waker(&own));
+                assert!(poll.is_pending());
                 Poll::Ready(())
             })
             .await;
@@ -166,5 +178,42 @@ fn request_while_a_held_body_ends_is_heard_after_it() {
                 .is_cancelled()
         );
         assert_eq!(drops.count(), 1);
+    });
+}
+
+// edges: S1, S2, S3, T8, T10, T13
+#[test]
+fn second_request_while_the_first_is_delivered_is_heard_with_it_or_after_it() {
+    model(|| {
+        let board = Board::new();
+        let slot = StdArc::new(StdMutex::new(None));
+        let shows = slot.clone();
+        let (task, handle) = board.task(async move {
+            let mut heard: Vec<String> = Vec::new();
+            while heard.last().is_none_or(|last| last != "second") {
+                let waits = poll_fn(|cx| {
+                    *shows.lock().expect("no panic") = Some(cx.waker().clone());
+                    Poll::<()>::Pending
+                });
+                let error = catch_cancelled(waits).await.expect_err("it waits for ever");
+                heard.extend(error.message().map(str::to_owned));
+            }
+            heard.len()
+        });
+        assert!(!board.run(task), "it waits");
+        // Woken first, so that a request before the delivery takes the place of the one before it.
+        let waker: Waker = slot.lock().expect("no panic").take().expect("polled");
+        waker.wake();
+        assert!(handle.as_ref().cancel_with("first"));
+        let asked = handle.as_ref();
+        let asks = thread::spawn(move || asked.cancel_with("second"));
+        assert!(board.turn(), "it was woken");
+        // False if it was delivered with the first one before it was announced, and the task has ended since.
+        let _ = asks.join().expect("no panic");
+        while board.turn() {}
+        assert!(handle.is_finished(), "the second request was lost");
+        let heard = loxley_loom_tests::support::block_on(handle).expect("its scope takes it");
+        assert!(heard <= 2);
+        drop(slot.lock().expect("no panic").take());
     });
 }

@@ -22,7 +22,7 @@
 //! | `reap.rs` | the only waiter for children, and the only one who signals them |
 //! | `orphans.rs` | children whose runtime has gone |
 //! | `error.rs` | what can go wrong, and what to change |
-//! | `sys.rs` | system calls that std lacks |
+//! | `sys.rs`, `sys/clone.rs` | system calls that std lacks, and the one that makes a process |
 //!
 //! Signals to this program itself are `loxley_runtime::signal`.
 

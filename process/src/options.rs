@@ -3,10 +3,13 @@
 //! Nothing here makes a process; `start.rs` does. Mistakes that need no system to be seen are kept until
 //! [`spawn`](Command::spawn) can report them all in the same way.
 
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -15,8 +18,9 @@ use crate::error::SpawnError;
 use crate::process::Process;
 use crate::reap::Means;
 use crate::start::start;
-use crate::stdio::{Stdio, Streams};
+use crate::stdio::{Stdio, Streams, Theirs};
 use crate::sys::Setup;
+use crate::sys::clone::Plan;
 
 /// The bits that a file's rights have, and a mask of them may take away.
 const UMASK_MAX: u32 = 0o777;
@@ -104,15 +108,21 @@ pub fn create_subprocess_shell(line: impl AsRef<OsStr>) -> Command {
 #[derive(Debug)]
 #[must_use = "nothing runs before `spawn`"]
 pub struct Command {
+    /// What std has a word for; of this, `plan` reads arguments and variables back.
     pub(crate) inner: process::Command,
     pub(crate) program: OsString,
+    arg0: Option<OsString>,
+    clears_env: bool,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) streams: Streams,
     pub(crate) setup: Setup,
     pub(crate) limit: usize,
     pub(crate) kill_on_drop: bool,
     pub(crate) means: Means,
-    pub(crate) needs_fork: bool,
+    /// Whether std can only fork for it.
+    needs_fork: bool,
+    /// Whether std is to make the process in any case.
+    by_std: bool,
     process_group: Option<i32>,
     /// The first mistake that was made.
     mistake: Option<String>,
@@ -123,6 +133,8 @@ impl Command {
         let mut this = Self {
             inner: process::Command::new(program),
             program: program.to_owned(),
+            arg0: None,
+            clears_env: false,
             cwd: None,
             streams: Streams::default(),
             setup: Setup::default(),
@@ -130,6 +142,7 @@ impl Command {
             kill_on_drop: false,
             means: Means::Best,
             needs_fork: false,
+            by_std: false,
             process_group: None,
             mistake: None,
         };
@@ -162,7 +175,8 @@ impl Command {
     /// What the child finds as its own name, its argument 0. Default: the program as it was given.
     pub fn arg0(mut self, name: impl AsRef<OsStr>) -> Self {
         self.check_nul("argument 0", name.as_ref());
-        self.inner.arg0(name);
+        self.inner.arg0(name.as_ref());
+        self.arg0 = Some(name.as_ref().to_owned());
         self
     }
 
@@ -202,6 +216,7 @@ impl Command {
     /// The child starts with the variables set after this, and no others.
     pub fn env_clear(mut self) -> Self {
         self.inner.env_clear();
+        self.clears_env = true;
         self.needs_fork |= !self.program_is_path();
         self
     }
@@ -274,14 +289,14 @@ impl Command {
     /// then.
     pub fn uid(mut self, id: u32) -> Self {
         self.inner.uid(id);
-        self.needs_fork = true;
+        self.takes_another_user();
         self
     }
 
     /// The group that the child runs as, by number. Takes privileges.
     pub fn gid(mut self, id: u32) -> Self {
         self.inner.gid(id);
-        self.needs_fork = true;
+        self.takes_another_user();
         self
     }
 
@@ -331,18 +346,26 @@ impl Command {
         self
     }
 
+    /// For tests: has std make the process, as on a system that lets nobody else do it.
+    #[doc(hidden)]
+    pub fn by_std(mut self) -> Self {
+        self.by_std = true;
+        self
+    }
+
     /// Starts the child.
     ///
-    /// This is one short system call for most children. Those that are given a `umask`, a session, a user, a group, further
-    /// descriptors, or a `PATH` to be looked for in, take a fork of this program, whose time grows with its memory: that is
-    /// done on a thread of the blocking pool.
+    /// On Linux on x86-64 this is one short system call, whatever the size of this program, but for a child that is given
+    /// another user or group: that one takes a fork of this program, whose time grows with its memory and which is therefore
+    /// made on a thread of the blocking pool. Elsewhere, and where a filter of system calls is in the way, the same goes for
+    /// those with a `umask`, a session, further descriptors, or a `PATH` to be looked for in.
     ///
     /// # Errors
     ///
     /// With a [`SpawnError`] inside, which names the program and says what to change: the program or the working directory
     /// is not there, is not allowed, or is no program; an argument contains a NUL; options contradict each other;
-    /// descriptors or processes are used up. (A file that is executable and no program is refused, but where a fork is taken the
-    /// C library runs it through `/bin/sh`.) Or if no runtime is running on this thread or it has shut down. Nothing is left
+    /// descriptors or processes are used up. (A file that is executable and no program is refused, but where a fork is taken
+    /// the C library runs it through `/bin/sh`.) Or if no runtime is running on this thread or it has shut down. Nothing is left
     /// behind then: no process, and no descriptor.
     ///
     /// # Cancel safety
@@ -377,6 +400,75 @@ impl Command {
         self.setup.new_session || self.process_group == Some(0)
     }
 
+    /// Whether std would fork.
+    pub(crate) fn takes_fork(&self) -> bool {
+        self.needs_fork || !self.setup.is_empty()
+    }
+
+    /// Whether only std can do what is asked for, or is to do it.
+    pub(crate) fn takes_std(&self) -> bool {
+        self.by_std
+    }
+
+    fn takes_another_user(&mut self) {
+        // Who has fewer rights must not share our memory.
+        self.needs_fork = true;
+        self.by_std = true;
+    }
+
+    /// The child as the kernel takes it, with these streams; `None` if a text of it is none.
+    pub(crate) fn plan<'a>(&'a self, streams: &'a Theirs) -> Option<Plan<'a>> {
+        let env = self.environment();
+        let text = |text: &OsStr| CString::new(text.as_bytes()).ok();
+        let arg0 = self.arg0.as_ref().unwrap_or(&self.program);
+        let args = iter::once(arg0.as_os_str()).chain(self.inner.get_args());
+        let cwd = self.cwd.as_ref().map(|dir| text(dir.as_os_str()));
+        Some(Plan {
+            programs: self.places(env.get(OsStr::new("PATH")))?,
+            args: args.map(text).collect::<Option<_>>()?,
+            env: env.iter().map(variable).collect::<Option<_>>()?,
+            cwd: match cwd {
+                Some(dir) => Some(dir?),
+                None => None,
+            },
+            streams: streams.0.each_ref().map(Option::as_ref),
+            process_group: self.process_group,
+            setup: &self.setup,
+            wants_pidfd: self.means == Means::Best,
+        })
+    }
+
+    /// Ours, and what was changed of it.
+    fn environment(&self) -> BTreeMap<OsString, OsString> {
+        let mut env: BTreeMap<_, _> = match self.clears_env {
+            true => BTreeMap::new(),
+            false => std::env::vars_os().collect(),
+        };
+        for (key, value) in self.inner.get_envs() {
+            match value {
+                Some(value) => env.insert(key.to_owned(), value.to_owned()),
+                None => env.remove(key),
+            };
+        }
+        env
+    }
+
+    /// Where the program may be: as `execvp` looks for it.
+    fn places(&self, path: Option<&OsString>) -> Option<Vec<CString>> {
+        let name = self.program.as_bytes();
+        if self.program_is_path() {
+            return Some(vec![CString::new(name).ok()?]);
+        }
+        let path = path.map_or(DEFAULT_PATH, |path| path.as_bytes());
+        let dirs = path.split(|&byte| byte == b':');
+        dirs.map(|dir| match dir {
+            // The directory in which the child is.
+            [] => CString::new(name).ok(),
+            dir => CString::new([dir, b"/", name].concat()).ok(),
+        })
+        .collect()
+    }
+
     fn program_is_path(&self) -> bool {
         self.program.as_encoded_bytes().contains(&b'/')
     }
@@ -400,4 +492,12 @@ impl Command {
     }
 }
 
+/// `KEY=value`.
+fn variable((key, value): (&OsString, &OsString)) -> Option<CString> {
+    CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+}
+
 const DEFAULT_LIMIT: usize = 64 << 10;
+
+/// Where a program is looked for in an environment without `PATH`; the C library has the same.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";

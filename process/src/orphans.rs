@@ -84,7 +84,7 @@ async fn watch_all() {
             false => std::mem::take(&mut HOME.lock().arrivals),
         };
         for child in arrivals {
-            if child.watch().is_err() {
+            if child.watch(None).is_err() {
                 // No descriptor is left for this one: a thread needs none.
                 let theirs = child.clone();
                 let body = move || theirs.reap_blocking();

@@ -66,7 +66,7 @@ pub struct Process {
 
 impl Process {
     pub(crate) fn new(child: Arc<Child>, ours: Ours, limit: usize, kill_on_drop: bool) -> Self {
-        let reader = |pipe| StreamReader::from_reader(pipe, limit);
+        let reader = |pipe| StreamReader::from_pipe(pipe, limit);
         Self {
             stdin: ours.stdin.map(StreamWriter::from_writer),
             stdout: ours.stdout.map(reader),
@@ -162,6 +162,10 @@ impl Process {
     ///
     /// If stdin was closed with `write_eof` before, and there is input.
     ///
+    /// # Fairness
+    ///
+    /// Each turn serves all three streams.
+    ///
     /// # Cancel safety
     ///
     /// The child runs on, and nothing is lost: what was read stays in the readers. A second call with the same input goes on
@@ -249,8 +253,8 @@ impl Process {
     ///
     /// # loxley_runtime::run(async {
     /// let child = create_subprocess_exec("sleep", ["60"]).spawn().await?;
-    /// child.send_signal(signal::SIGINT)?;
-    /// assert_eq!(child.wait().await?, -signal::SIGINT);
+    /// child.send_signal(signal::SIGTERM)?;
+    /// assert_eq!(child.wait().await?, -signal::SIGTERM);
     /// assert!(matches!(child.terminate(), Err(SendSignalError::Finished { .. })));
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
@@ -321,6 +325,10 @@ impl Process {
     /// # Cancel safety
     ///
     /// Dropped during the grace, it has sent SIGTERM and sends nothing more.
+    ///
+    /// # Fairness
+    ///
+    /// As [`wait`](Self::wait); several may escalate at once, and each sends its own signals.
     ///
     /// # Examples
     ///

@@ -110,13 +110,14 @@ impl Child {
         &self.ended
     }
 
-    /// D1: has the runtime that this code runs in watch the child, which is reaped by itself from now on.
+    /// D1: has the runtime that this code runs in watch the child, which is reaped by itself from now on. By its process
+    /// descriptor, if it was born with one.
     ///
     /// # Errors
     ///
     /// If there is no runtime or it has shut down, or no descriptor is left. The child runs on unwatched.
-    pub(crate) fn watch(self: &Arc<Self>) -> io::Result<()> {
-        let watch = match Watch::new(self.pid, self.means)? {
+    pub(crate) fn watch(self: &Arc<Self>, pidfd: Option<OwnedFd>) -> io::Result<()> {
+        let watch = match Watch::new(self.pid, self.means, pidfd)? {
             Some(watch) => Arc::new(watch),
             None => return self.try_reap(None),
         };
@@ -249,11 +250,14 @@ impl Wake for Child {
 
 impl Watch {
     /// `None` if the child is gone already.
-    fn new(pid: u32, means: Means) -> io::Result<Option<Self>> {
+    fn new(pid: u32, means: Means, pidfd: Option<OwnedFd>) -> io::Result<Option<Self>> {
         if means == Means::Best {
-            match sys::open_pidfd(pid)? {
+            let pidfd = pidfd.map_or_else(|| sys::open_pidfd(pid), |fd| Ok(PidFd::Open(fd)));
+            match pidfd? {
                 PidFd::Open(fd) => {
-                    return Ok(Some(Self::PidFd(Registered::new(fd, Interest::Read)?)));
+                    // Most children have not exited yet; one that has is an event at once.
+                    let fd = Registered::new_unready(fd, Interest::Read)?;
+                    return Ok(Some(Self::PidFd(fd)));
                 }
                 PidFd::Gone => return Ok(None),
                 PidFd::Missing => {}

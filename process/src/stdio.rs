@@ -120,86 +120,77 @@ impl Streams {
         )
     }
 
-    /// Gives `command` the child's ends, and returns ours. Of an attempt that fails nothing stays open.
+    /// Opens what is to be opened: the child's side and ours. Of an attempt that fails nothing stays open.
     ///
     /// # Errors
     ///
     /// If no descriptor is left, or no runtime runs here.
-    pub(crate) fn connect(self, command: &mut process::Command) -> io::Result<Ours> {
-        let (theirs, stdin) = feed(self.stdin)?;
-        command.stdin(theirs);
-        let (theirs, stdout) = collect(self.stdout)?;
-        let (their_stderr, stderr) = match self.stderr.0 {
-            Kind::ToStdout => (theirs.again()?, None),
-            _ => collect(self.stderr)?,
+    pub(crate) fn connect(self) -> io::Result<(Theirs, Ours)> {
+        let (their_stdin, stdin) = self.stdin.open(Reads, |theirs, ours| {
+            Ok((theirs, PipeWriter::from_fd(ours)?))
+        })?;
+        let collect = |ours, theirs| Ok((theirs, PipeReader::from_fd(ours)?));
+        let (their_stdout, stdout) = self.stdout.open(Writes, collect)?;
+        let (their_stderr, stderr) = match (self.stderr.0, &their_stdout) {
+            (Kind::ToStdout, Some(fd)) => (Some(fd.try_clone()?), None),
+            (Kind::ToStdout, None) => (Some(sys::own_stdout()?), None),
+            (kind, _) => Stdio(kind).open(Writes, collect)?,
         };
-        command.stdout(theirs).stderr(their_stderr);
-        Ok(Ours {
+        let ours = Ours {
             stdin,
             stdout,
             stderr,
-        })
+        };
+        Ok((Theirs([their_stdin, their_stdout, their_stderr]), ours))
     }
 }
 
-/// The child's side of a stream.
-enum Theirs {
-    Inherit,
-    Null,
-    Fd(OwnedFd),
-}
+/// The child's sides of its streams, none of which has the number of a standard stream here; `None` is inherited. Closed
+/// here once there is a child, or nobody would ever see the end of a stream.
+#[derive(Debug)]
+pub(crate) struct Theirs(pub(crate) [Option<OwnedFd>; 3]);
 
 impl Theirs {
-    /// The same as the child's stdout, for its stderr.
-    fn again(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Inherit => Self::Fd(sys::own_stdout()?),
-            Self::Null => Self::Null,
-            Self::Fd(fd) => Self::Fd(fd.try_clone()?),
-        })
+    /// Hands them to std's `command`.
+    pub(crate) fn install(self, command: &mut process::Command) {
+        let [stdin, stdout, stderr] = self
+            .0
+            .map(|fd| fd.map_or_else(process::Stdio::inherit, Into::into));
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
     }
 }
 
-impl From<Theirs> for process::Stdio {
-    fn from(theirs: Theirs) -> Self {
-        match theirs {
-            Theirs::Inherit => Self::inherit(),
-            Theirs::Null => Self::null(),
-            Theirs::Fd(fd) => fd.into(),
-        }
-    }
+/// What the child does with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Reads,
+    Writes,
 }
 
-/// A stream that the child reads.
-fn feed(stdio: Stdio) -> io::Result<(Theirs, Option<PipeWriter>)> {
-    stdio.open(|| {
-        let (theirs, ours) = sys::pipe()?;
-        Ok((theirs, PipeWriter::from_fd(ours)?))
-    })
-}
-
-/// A stream that the child writes.
-fn collect(stdio: Stdio) -> io::Result<(Theirs, Option<PipeReader>)> {
-    stdio.open(|| {
-        let (ours, theirs) = sys::pipe()?;
-        Ok((theirs, PipeReader::from_fd(ours)?))
-    })
-}
+use Use::{Reads, Writes};
 
 impl Stdio {
+    /// The child's side, and ours if there is one: `pipe` makes both of the two ends of a new pipe.
     fn open<P>(
         self,
-        pipe: impl FnOnce() -> io::Result<(OwnedFd, P)>,
-    ) -> io::Result<(Theirs, Option<P>)> {
-        Ok(match self.0 {
+        child: Use,
+        pipe: impl FnOnce(OwnedFd, OwnedFd) -> io::Result<(OwnedFd, P)>,
+    ) -> io::Result<(Option<OwnedFd>, Option<P>)> {
+        let (theirs, ours) = match self.0 {
             // `mistake` has refused the last one where it means nothing.
-            Kind::Inherit | Kind::ToStdout => (Theirs::Inherit, None),
-            Kind::Null => (Theirs::Null, None),
-            Kind::Fd(fd) => (Theirs::Fd(fd), None),
-            Kind::Piped => {
-                let (theirs, ours) = pipe()?;
-                (Theirs::Fd(theirs), Some(ours))
+            Kind::Inherit | Kind::ToStdout => return Ok((None, None)),
+            Kind::Null => {
+                let mut options = File::options();
+                let options = options.read(child == Reads).write(child == Writes);
+                (options.open("/dev/null")?.into(), None)
             }
-        })
+            Kind::Fd(fd) => (fd, None),
+            Kind::Piped => {
+                let (reader, writer) = sys::pipe()?;
+                let (theirs, ours) = pipe(reader, writer)?;
+                (theirs, Some(ours))
+            }
+        };
+        Ok((Some(sys::above_stderr(theirs)?), ours))
     }
 }

@@ -2,15 +2,22 @@
 //! child does to itself before it becomes another program.
 //!
 //! Called by `reap.rs`, `start.rs` and `stdio.rs`. Makes system calls and nothing else: it keeps no state and decides
-//! nothing. Only [`wait_until_exit`] waits.
+//! nothing. Only [`wait_until_exit`] waits, and [`clone::spawn`] until a child is its program.
 
 #![expect(
     unsafe_code,
     reason = "std runs our steps between fork and exec only as unsafe code, and rustix sends no real-time signals"
 )]
 
+/// Only where it has been run: elsewhere std makes the process.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod clone;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[path = "sys/no_clone.rs"]
+pub(crate) mod clone;
+
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
@@ -81,6 +88,14 @@ pub(crate) fn wait_until_exit(pid: u32) -> io::Result<()> {
             answer => return answer.map(drop).map_err(Into::into),
         }
     }
+}
+
+/// Reaps a child of which only the failure to become a program is known; it exits at once, if it has not yet.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn reap_failed(pid: Pid) {
+    // Refused where SIGCHLD is ignored: then the system has done it.
+    let reap = || rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+    while matches!(reap(), Err(Errno::INTR)) {}
 }
 
 /// std's form of a status, which is that of `wait`.
@@ -155,10 +170,21 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// A second descriptor for what this process writes its output to.
 pub(crate) fn own_stdout() -> io::Result<OwnedFd> {
-    const ABOVE_STDERR: i32 = 3;
     let stdout = rustix::stdio::stdout();
     Ok(rustix::io::fcntl_dupfd_cloexec(stdout, ABOVE_STDERR)?)
 }
+
+/// The descriptor, or, if it has the number of a standard stream, another one for the same: a child's streams are put into
+/// their places one after the other, and none must be in the way of the next.
+pub(crate) fn above_stderr(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() >= ABOVE_STDERR {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, ABOVE_STDERR)?)
+}
+
+/// The first number that is no standard stream's.
+const ABOVE_STDERR: i32 = 3;
 
 /// What a child does to itself before it becomes another program, beyond what std knows.
 #[derive(Debug, Default)]
@@ -176,7 +202,7 @@ impl Setup {
         !self.new_session && self.umask.is_none() && self.keep.is_empty()
     }
 
-    /// Has `command` take these steps in the child.
+    /// Has std's `command` take these steps in the child.
     pub(crate) fn install(self, command: &mut Command) {
         if self.is_empty() {
             return;

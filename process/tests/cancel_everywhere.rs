@@ -12,6 +12,7 @@ use std::time::Duration;
 use loxley_process::{Process, Stdio, create_subprocess_exec, create_subprocess_shell};
 use loxley_runtime::testing::{cancel_at_every_pending, drop_at_every_pending};
 use loxley_runtime::{Task, create_task, yield_now};
+use loxley_sync::catch_cancelled;
 use support::{Way, is_listed, run, until};
 
 /// Where a scenario leaves something for its check.
@@ -48,7 +49,7 @@ fn a_spawn_given_up_leaves_no_child() {
                 .of(create_subprocess_exec("sleep", [&seconds]))
                 .kill_on_drop(true);
             // It takes a fork, which is made on the pool: the future waits.
-            (command.umask(0o022).spawn(), ())
+            (command.by_std().umask(0o022).spawn(), ())
         };
         let mut points = 0;
         for _ in 0..20 {
@@ -94,8 +95,9 @@ fn a_wait_given_up_leaves_the_child_and_the_others_who_wait() {
             assert_eq!(code.expect("its status"), 0);
             assert!(!is_listed(pid));
         };
-        assert!(drop_at_every_pending(scenario, check).await > 0);
-        assert!(cancel_at_every_pending(scenario, check).await > 0);
+        // Now and then the child has ended before anybody has to wait.
+        while drop_at_every_pending(scenario, check).await == 0 {}
+        while cancel_at_every_pending(scenario, check).await == 0 {}
     });
 }
 
@@ -131,11 +133,35 @@ fn a_talk_given_up_loses_no_byte_of_either_side() {
                 output.expect("it ends").stdout == input,
                 "dropped at its pending poll {point}"
             );
-            if is_whole || point == 100 {
-                break;
+            match (is_whole, point) {
+                // Now and then the child is done before anybody has to wait.
+                (true, 1) => point = 0,
+                (true, _) | (_, 100) => break,
+                _ => {}
             }
         }
-        assert!(point > 1);
+    });
+}
+
+#[test]
+fn a_talk_whose_task_is_asked_to_stop_goes_on_where_it_was() {
+    run(|way| async move {
+        let scenario = || {
+            let future = async move {
+                let input: Vec<u8> = (0..=250).cycle().take(100_000).collect();
+                let mut child = cat(way).await;
+                let first = catch_cancelled(child.communicate(Some(&input))).await;
+                let output = match first {
+                    Ok(output) => output,
+                    Err(_) => child.communicate(Some(&input)).await,
+                };
+                assert!(output.expect("it ends").stdout == input);
+                assert!(!is_listed(child.pid()));
+            };
+            (future, ())
+        };
+        // Now and then the child is done before anybody has to wait.
+        while cancel_at_every_pending(scenario, |_, ()| async {}).await == 0 {}
     });
 }
 

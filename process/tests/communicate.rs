@@ -31,7 +31,8 @@ fn pattern(len: usize) -> Vec<u8> {
 #[test]
 fn a_hundred_megabytes_on_stdout_and_stderr_at_once_do_not_deadlock() {
     const SIZE: usize = 100_000_000;
-    testing::run(Config::new().leak_check(true), async {
+    let config = Config::new().leak_check(true).limit(support::HANG);
+    testing::run(config, async {
         let line = format!("head -c {SIZE} /dev/zero & head -c {SIZE} /dev/zero >&2; wait");
         let mut child = piped(Way::PidFd, &line).await;
         let output = child.communicate(None).await.expect("it ends");

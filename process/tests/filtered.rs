@@ -24,8 +24,15 @@ fn without(calls: &'static [(libc::c_long, i32)], test: impl Fn() + Send + 'stat
     thread.join().expect("no panic");
 }
 
-/// What children can do, in short; the same whatever watches them.
-fn live_a_full_life() {
+/// What says that a child has exited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    ByDescriptor,
+    BySigchld,
+}
+
+/// What children can do, in short; the same whatever makes and watches them.
+fn live_a_full_life(told: Told) {
     for config in [
         Config::new().worker_threads(2),
         Config::new().current_thread(),
@@ -62,8 +69,13 @@ fn live_a_full_life() {
                 .spawn()
                 .await
                 .expect("it starts");
-            sleeper.send_signal(signal::SIGINT).expect("it runs");
-            assert_eq!(sleeper.wait().await.expect("its status"), -2);
+            assert_eq!(
+                support::is_caught(signal::SIGCHLD),
+                told == Told::BySigchld,
+                "the other way was meant"
+            );
+            sleeper.send_signal(signal::SIGTERM).expect("it runs");
+            assert_eq!(sleeper.wait().await.expect("its status"), -15);
             assert!(matches!(
                 sleeper.kill(),
                 Err(SendSignalError::Finished { .. })
@@ -72,27 +84,52 @@ fn live_a_full_life() {
     }
 }
 
+/// The C library asks for it as well, and does with the older call where there is none.
+const NO_CLONE3: (libc::c_long, i32) = (libc::SYS_clone3, libc::ENOSYS);
+
+/// One test, because whether a signal is caught is the whole process's.
 #[test]
-fn a_kernel_without_process_descriptors_changes_nothing() {
-    without(&[(libc::SYS_pidfd_open, libc::ENOSYS)], live_a_full_life);
+fn whatever_the_kernel_or_a_filter_lacks_children_live_and_end_the_same() {
+    without(&[], || live_a_full_life(Told::ByDescriptor));
+    without(&[NO_CLONE3], || live_a_full_life(Told::ByDescriptor));
+    without(&[NO_CLONE3, (libc::SYS_pidfd_open, libc::ENOSYS)], || {
+        live_a_full_life(Told::BySigchld);
+    });
+    without(&[NO_CLONE3, (libc::SYS_pidfd_open, libc::EPERM)], || {
+        live_a_full_life(Told::BySigchld);
+    });
+    without(&[NO_CLONE3, (libc::SYS_pidfd_open, libc::EACCES)], || {
+        live_a_full_life(Told::BySigchld);
+    });
+    without(&[(libc::SYS_pidfd_send_signal, libc::ENOSYS)], || {
+        live_a_full_life(Told::ByDescriptor);
+    });
+    without(&[(libc::SYS_pidfd_send_signal, libc::EPERM)], || {
+        live_a_full_life(Told::ByDescriptor);
+    });
 }
 
+/// Where std has to make the process, what it takes a fork for is made on the pool.
 #[test]
-fn a_filter_that_forbids_process_descriptors_changes_nothing() {
-    without(&[(libc::SYS_pidfd_open, libc::EPERM)], live_a_full_life);
-    without(&[(libc::SYS_pidfd_open, libc::EACCES)], live_a_full_life);
-}
-
-#[test]
-fn a_kernel_that_cannot_wait_for_or_signal_descriptors_changes_nothing() {
-    without(
-        &[(libc::SYS_pidfd_send_signal, libc::ENOSYS)],
-        live_a_full_life,
-    );
-    without(
-        &[(libc::SYS_pidfd_send_signal, libc::EPERM)],
-        live_a_full_life,
-    );
+fn without_our_own_call_every_option_still_works() {
+    without(&[NO_CLONE3], || {
+        testing::run(Config::new().leak_check(true), async {
+            let command = create_subprocess_exec("sh", ["-c", "umask; pwd; echo $A; echo $0"])
+                .arg0("sh-by-another-name")
+                .umask(0o027)
+                .new_session(true)
+                .cwd("/")
+                .env("PATH", "/bin:/usr/bin")
+                .env("A", "a")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::to_stdout());
+            let mut child = command.spawn().await.expect("it starts");
+            let said = child.communicate(None).await.expect("it ends").stdout;
+            let said = String::from_utf8(said).expect("text");
+            assert_eq!(said, "0027\n/\na\nsh-by-another-name\n");
+        });
+    });
 }
 
 #[test]
@@ -115,7 +152,11 @@ fn without_a_process_left_a_spawn_fails_and_leaves_nothing() {
                     .stdout(Stdio::piped())
             };
             // In place, and on the pool, which gets no thread.
-            for command in [command(), command().umask(0o22)] {
+            for command in [
+                command(),
+                command().by_std(),
+                command().by_std().umask(0o22),
+            ] {
                 let error = command.spawn().await.expect_err("no process is left");
                 assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
                 assert!(

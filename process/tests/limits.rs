@@ -25,7 +25,7 @@ fn command(way: Way, needs_fork: bool) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     match needs_fork {
-        true => command.umask(0o022),
+        true => command.by_std().umask(0o022),
         false => command,
     }
 }
@@ -52,7 +52,7 @@ fn with_any_number_of_descriptors_left_a_spawn_works_or_fails_and_leaves_nothing
         ..before
     };
     setrlimit(Resource::Nofile, fewer).expect("lower is always allowed");
-    for way in [Way::PidFd, Way::Sigchld] {
+    for way in Way::ALL {
         for needs_fork in [false, true] {
             let runtime = Runtime::builder()
                 .current_thread()

@@ -48,7 +48,7 @@ fn has_reaper() -> bool {
 
 #[test]
 fn children_outlive_their_runtime_and_are_reaped_all_the_same() {
-    for way in [Way::PidFd, Way::Sigchld] {
+    for way in Way::ALL {
         for builder in flavours() {
             let (theirs, ours) = std::os::unix::net::UnixStream::pair().expect("descriptors");
             let runtime = builder.build().expect("a runtime");
@@ -90,7 +90,7 @@ fn children_outlive_their_runtime_and_are_reaped_all_the_same() {
 
 /// A task that is dropped at shutdown drops its child, which is to be killed then.
 fn let_a_runtime_kill_what_its_tasks_hold() {
-    for way in [Way::PidFd, Way::Sigchld] {
+    for way in Way::ALL {
         for builder in flavours() {
             let runtime = builder.build().expect("a runtime");
             let (started, has_started) = channel();
@@ -117,7 +117,7 @@ fn let_a_runtime_kill_what_its_tasks_hold() {
 }
 
 fn nothing_is_left_over_when_children_end_first() {
-    for way in [Way::PidFd, Way::Sigchld] {
+    for way in Way::ALL {
         let runtime = Runtime::new().expect("a runtime");
         runtime.block_on(async {
             let mut child = cat(way).await;

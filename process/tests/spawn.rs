@@ -2,18 +2,19 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loxley_process::{Command, SpawnError, Stdio, create_subprocess_exec, create_subprocess_shell};
 use loxley_runtime::testing::{self, Config};
-use support::{run, stat};
+use support::{children, run, stat};
 
 const NONE: [&str; 0] = [];
 
@@ -44,9 +45,13 @@ impl Drop for Folder {
     }
 }
 
-/// Both ways to start a process: with and without a fork of this program.
-fn both(command: impl Fn() -> Command) -> [Command; 2] {
-    [command(), command().umask(0o022)]
+/// All ways to make a process: ours, and std's with and without a fork of this program.
+fn all(command: impl Fn() -> Command) -> [Command; 3] {
+    [
+        command(),
+        command().by_std(),
+        command().by_std().umask(0o022),
+    ]
 }
 
 async fn refused(command: Command) -> (io::ErrorKind, Option<i32>, String) {
@@ -76,7 +81,7 @@ async fn said(command: Command) -> String {
 
 #[test]
 fn what_the_system_cannot_start_is_an_error_that_says_what_to_change() {
-    run(|way| async move {
+    testing::run(Config::new().leak_check(true).limit(support::HANG), async {
         let folder = Folder::new();
         let plain = folder.file("plain", "#!/bin/sh\n", 0o644);
         let no_format = folder.file("no-format", "neither this nor that\n", 0o755);
@@ -99,7 +104,7 @@ fn what_the_system_cannot_start_is_an_error_that_says_what_to_change() {
             ),
         ];
         for (program, kind, words) in cases {
-            for command in both(|| way.of(create_subprocess_exec(program, NONE))) {
+            for command in all(|| create_subprocess_exec(program, NONE)) {
                 // Pipes that have been opened for it are closed again: the check for leaks counts them.
                 let (got, errno, text) = refused(command.stdout(Stdio::piped())).await;
                 assert_eq!(got, kind, "{text}");
@@ -113,7 +118,7 @@ fn what_the_system_cannot_start_is_an_error_that_says_what_to_change() {
             "{text}"
         );
         for dir in [Path::new("/no/such/dir"), &plain] {
-            for command in both(|| create_subprocess_exec("true", NONE).cwd(dir)) {
+            for command in all(|| create_subprocess_exec("true", NONE).cwd(dir)) {
                 let (_, _, text) = refused(command).await;
                 assert!(
                     text.contains("working directory")
@@ -124,6 +129,11 @@ fn what_the_system_cannot_start_is_an_error_that_says_what_to_change() {
         let long = "x".repeat(4 << 20);
         let (_, errno, text) = refused(create_subprocess_exec("true", [long])).await;
         assert!(errno == Some(7) && text.contains("too long"), "{text}");
+        assert_eq!(
+            children(),
+            BTreeSet::new(),
+            "whoever became no program is reaped"
+        );
     });
 }
 
@@ -162,6 +172,52 @@ fn mistakes_that_need_no_system_are_all_reported_alike() {
             let (kind, errno, text) = refused(command).await;
             assert_eq!((kind, errno), (io::ErrorKind::InvalidInput, None), "{text}");
             assert!(text.contains(words), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_program_is_looked_for_in_the_directories_of_the_childs_path_in_their_order() {
+    testing::run(Config::new().leak_check(true).limit(support::HANG), async {
+        let folder = Folder::new();
+        let dir = |name: &str| {
+            let path = folder.0.join(name);
+            fs::create_dir(&path).expect("a new folder");
+            path
+        };
+        let (plain, first, second) = (dir("plain"), dir("first"), dir("second"));
+        folder.file("plain/tool", "#!/bin/sh\n", 0o644);
+        // Links, because no program can be started while anybody has it open for writing, a child of another test for one.
+        let link = |program, path: &Path| symlink(program, path.join("tool")).expect("a new link");
+        link("/usr/bin/echo", &first);
+        link("/usr/bin/dirname", &second);
+        link("/usr/bin/seq", &folder.0);
+        let tool = || create_subprocess_exec("tool", ["2"]);
+        let path = |dirs: &[&Path]| {
+            let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_str().expect("text")).collect();
+            dirs.join(":")
+        };
+        let nowhere = folder.0.join("nowhere");
+        for (path, word) in [
+            (path(&[&first, &second]), "2"),
+            (path(&[&nowhere, &second, &first]), "."),
+            // What must not be started is passed over, and an empty directory is the one that the child is in.
+            (path(&[&plain, &first.join("tool"), &first]), "2"),
+            (path(&[&nowhere, Path::new(""), &first]), "1\n2"),
+        ] {
+            for command in all(tool) {
+                let command = command.env("PATH", &path).cwd(&folder.0);
+                assert_eq!(said(command).await, word, "{path}");
+            }
+        }
+        for command in all(tool) {
+            let command = command.env("PATH", path(&[&nowhere, &plain]));
+            let (kind, _, text) = refused(command).await;
+            assert_eq!(kind, io::ErrorKind::PermissionDenied, "{text}");
+        }
+        // Without any PATH, where everybody looks.
+        for command in all(|| create_subprocess_exec("pwd", NONE)) {
+            assert_eq!(said(command.env_clear().cwd("/")).await, "/");
         }
     });
 }
@@ -206,7 +262,7 @@ fn the_environment_and_the_directory_are_what_was_asked_for() {
         let folder = Folder::new();
         folder.file("tool", "#!/bin/sh\npwd -P\n", 0o755);
         let dir = fs::canonicalize(&folder.0).expect("it is there");
-        for command in both(|| create_subprocess_exec("./tool", NONE).cwd(&dir)) {
+        for command in all(|| create_subprocess_exec("./tool", NONE).cwd(&dir)) {
             assert_eq!(said(command).await, dir.to_str().expect("text"));
         }
         // The child's own PATH is where it is looked for.
@@ -374,8 +430,9 @@ fn another_user_is_taken_on_or_refused() {
 #[test]
 fn a_child_starts_with_no_signal_blocked_and_dies_of_a_broken_pipe() {
     testing::run(Config::new().leak_check(true), async {
+        let ours = fs::read_to_string("/proc/self/status").expect("linux");
         let mask = |text: &str| u64::from_str_radix(text.trim(), 16).expect("hexadecimal");
-        for command in both(|| create_subprocess_exec("grep", ["Sig[BI]", "/proc/self/status"])) {
+        for command in all(|| create_subprocess_exec("grep", ["Sig[BI]", "/proc/self/status"])) {
             let text = said(command).await;
             let masks: Vec<_> = text
                 .lines()
@@ -384,8 +441,18 @@ fn a_child_starts_with_no_signal_blocked_and_dies_of_a_broken_pipe() {
             let [("SigBlk", blocked), ("SigIgn", ignored)] = masks[..] else {
                 panic!("{text}");
             };
-            // Rust programs ignore SIGPIPE; their children must not.
+            // Rust programs ignore SIGPIPE; their children must not, and they themselves go on.
             assert_eq!((mask(blocked), mask(ignored) >> 12 & 1), (0, 0), "{text}");
         }
+        let now = fs::read_to_string("/proc/self/status").expect("linux");
+        let ignores = |status: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+            mask(line.expect("a mask")) >> 12 & 1
+        };
+        assert_eq!(
+            (ignores(&ours), ignores(&now)),
+            (1, 1),
+            "our own choice stays"
+        );
     });
 }

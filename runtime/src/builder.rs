@@ -202,7 +202,8 @@ impl Builder {
     }
 
     /// Signals that a program run by [`run`](crate::run) takes like Ctrl-C: the first cancels its main future, a second one
-    /// ends the process at once. Default: none beside SIGINT. What a server in a container wants is SIGTERM.
+    /// ends the process at once. Default: none beside SIGINT. What a server in a container wants is SIGTERM. One that the
+    /// program was started with ignored (`nohup`, a shell's `&`), or that it handles itself, is left as it is.
     ///
     /// [`Runtime`] itself has no signal policy and only keeps the list.
     ///

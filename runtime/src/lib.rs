@@ -55,7 +55,7 @@ pub use group::*;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runner::{RunError, Runner};
 pub use runtime::{EnterGuard, Handle, NotInRuntime, Runtime, ShutdownReport, run};
-pub use spawn::{all_tasks, create_task, current_task, yield_now};
+pub use spawn::{all_tasks, create_local_task, create_task, current_task, yield_now};
 pub use task::{Task, TaskError, TaskRef};
 pub use threads::{ConcurrentFuture, WaitError, run_coroutine_threadsafe, to_thread};
 pub use time::*;
@@ -72,6 +72,7 @@ pub mod model {
     pub use crate::driver::slab::{Key, Refused, Slab};
     pub use crate::driver::timers::{TICK_NS, TimerKey, Timers};
     pub use crate::driver::{Driver, DriverHandle, Turn, Wait};
+    pub use crate::group::model::*;
     pub use crate::queue::{Injector, Local, Stealer};
     pub use crate::scheduler::idle::{Idle, Woken};
     pub use crate::scheduler::monitor::Doze;
@@ -79,4 +80,5 @@ pub mod model {
     pub use crate::scheduler::shutdown::Shutdown;
     pub use crate::task::Turn as TaskTurn;
     pub use crate::task::model::*;
+    pub use crate::time::model::*;
 }

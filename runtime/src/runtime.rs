@@ -25,7 +25,8 @@ const DROP_GRACE: Duration = Duration::from_secs(10);
 /// wait for is cancelled when it ends, and has ten seconds to clean up.
 ///
 /// The first Ctrl-C cancels `main`, whose clean-up runs; if it then ends cancelled, the process ends by SIGINT, so that a
-/// shell sees it. The second Ctrl-C kills at once. A program that listens to SIGINT itself decides for itself.
+/// shell sees it. The second Ctrl-C kills at once. A program that listens to SIGINT itself decides for itself, and one that was
+/// started with SIGINT ignored, as by a shell's `&`, ignores it.
 ///
 /// # Panics
 ///

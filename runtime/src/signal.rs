@@ -70,6 +70,10 @@ impl SignalStream {
     /// # Cancel safety
     ///
     /// A signal that has come is either reported or kept for the next call.
+    ///
+    /// # Fairness
+    ///
+    /// Every stream is told, in every runtime; of several calls on one stream the first to run takes the arrival.
     #[track_caller]
     pub fn recv(&self) -> impl Future<Output = io::Result<()>> + '_ {
         self.0.recv()

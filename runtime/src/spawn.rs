@@ -1,7 +1,7 @@
 //! Making tasks in the current runtime, and asking which there are.
 
 use crate::current;
-use crate::scheduler::Shared;
+use crate::scheduler::{self, Shared};
 use crate::task::{self, Task, TaskRef, refuse};
 use loxley_sync::ambient::{WaitKind, wait_reason};
 use std::cell::Cell;
@@ -72,6 +72,57 @@ where
         refuse(refused);
     }
     task
+}
+
+/// Starts `future`, which need not be `Send`, as a task that stays on this thread: the one that runs the main future. It takes
+/// its turns together with that one, and ends with it: what is left then is dropped without another poll.
+///
+/// For futures that hold an `Rc`, a `RefCell`'s borrow or a guard of some library across a wait. Other work is better off
+/// with [`create_task`], which runs on every core.
+///
+/// # Panics
+///
+/// Where there is no such thread, at the caller's line: outside of [`run`](crate::run) and
+/// [`block_on`](crate::Runtime::block_on), and on a worker thread, so in a task made by `create_task` on a runtime that has
+/// workers.
+///
+/// # Fairness
+///
+/// Each poll of the main future is followed by one of every local task that can go on.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{create_local_task, yield_now};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// loxley_runtime::run(async {
+///     let count = Rc::new(Cell::new(0));
+///     let seen = count.clone();
+///     let task = create_local_task(async move {
+///         yield_now().await;
+///         seen.set(seen.get() + 1);
+///     });
+///     task.await.unwrap();
+///     assert_eq!(count.get(), 1);
+/// });
+/// ```
+#[track_caller]
+#[doc(alias = "spawn_local")]
+#[doc(alias = "LocalSet")]
+pub fn create_local_task<F>(future: F) -> Task<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    match scheduler::create_local(future, Location::caller()) {
+        Ok(task) => task,
+        Err(_) => panic!(
+            "a local task needs the thread of `run` or `block_on`: make it in the main future, in another local task, or in \
+             any task of a `current_thread` runtime; from elsewhere use `create_task`, whose futures are `Send`"
+        ),
+    }
 }
 
 /// Eager tasks within eager tasks share the stack of their maker: deeper than this they start like others.

@@ -394,7 +394,7 @@ fn a_scope_that_moves_to_another_task_hears_that_one() {
 #[test]
 fn items_popped_by_cancelled_tasks_are_not_lost() {
     run(async {
-        const TASKS: usize = 2_000;
+        const TASKS: usize = 10_000;
         let queue = Queue::new(0);
         for item in 0..TASKS {
             queue.put_nowait(item).unwrap();
@@ -414,16 +414,23 @@ fn items_popped_by_cancelled_tasks_are_not_lost() {
                 })
             })
             .collect();
-        let refs: Vec<_> = tasks.iter().map(|task| task.as_ref()).collect();
-        let canceller = std::thread::spawn(move || {
-            for task in refs.iter().step_by(2) {
-                task.cancel();
-            }
-        });
+        let refs: Arc<[_]> = tasks.iter().map(|task| task.as_ref()).collect();
+        let cancellers: Vec<_> = (0..2)
+            .map(|offset| {
+                let refs = refs.clone();
+                std::thread::spawn(move || {
+                    for task in refs.iter().skip(offset).step_by(3) {
+                        task.cancel();
+                    }
+                })
+            })
+            .collect();
         for task in tasks {
             let _ = task.await;
         }
-        canceller.join().unwrap();
+        for canceller in cancellers {
+            canceller.join().unwrap();
+        }
         assert_eq!(held.load(Ordering::Relaxed) + queue.len(), TASKS);
     });
 }

@@ -5,7 +5,7 @@ mod support;
 
 use loxley_runtime::{Runtime, Task, create_task, yield_now};
 use loxley_sync::ambient::WaitKind;
-use loxley_sync::{Event, Lock, Queue, RwLock, Semaphore};
+use loxley_sync::{Event, Lock, Notify, Queue, RwLock, Semaphore};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -60,6 +60,25 @@ async fn stuck_at_a_lock(lock: Arc<Lock<()>>, go: Arc<Event>) {
     let _guard = lock.acquire().await;
 }
 
+/// The same; `again` has it polled, and counts.
+async fn stuck_and_polled(lock: Arc<Lock<()>>, go: Arc<Event>, again: Arc<Again>) {
+    let stuck = async {
+        let mut first = pin!(lock.acquire());
+        either(first.as_mut(), pin!(go.wait())).await;
+        let _guard = lock.acquire().await;
+    };
+    let polled = async {
+        loop {
+            again.0.notified().await;
+            again.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    };
+    both(polled, stuck).await;
+}
+
+#[derive(Default)]
+struct Again(Notify, std::sync::atomic::AtomicUsize);
+
 #[test]
 fn a_lock_whose_owner_is_not_polled_is_reported_with_both_places() {
     let reports = Reports::default();
@@ -69,13 +88,19 @@ fn a_lock_whose_owner_is_not_polled_is_reported_with_both_places() {
         runtime.block_on(async move {
             let (lock, go) = (Arc::new(Lock::new(())), Arc::new(Event::new()));
             let held = lock.acquire().await;
-            let task = create_task(stuck_at_a_lock(lock.clone(), go.clone()));
+            let again = Arc::new(Again::default());
+            let task = create_task(stuck_and_polled(lock.clone(), go.clone(), again.clone()));
             rests(&task, WaitKind::Event).await;
             go.set();
             rests(&task, WaitKind::Lock).await;
             assert_eq!(reports.len(), before, "it only waits so far");
             drop(held);
             until(|| reports.len() > before).await;
+            for polls in 1..4 {
+                again.0.notify_one();
+                until(|| again.1.load(std::sync::atomic::Ordering::Relaxed) == polls).await;
+                rests(&task, WaitKind::Lock).await;
+            }
             assert!(lock.try_acquire().is_none(), "and there it stays");
             assert_eq!(reports.len(), before + 1, "told once");
             let text = reports.list().pop().unwrap();

@@ -204,6 +204,14 @@ fn program() -> Command {
     command
 }
 
+/// One of the sets of signals that the system keeps of process `pid`: `SigCgt` those that are caught, `SigIgn` those ignored.
+fn mask_of(pid: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let mask = line.expect("a mask").trim_start_matches(':').trim();
+    u64::from_str_radix(mask, 16).expect("a number")
+}
+
 fn start_command(command: &mut Command) -> Running {
     let mut child = command
         .stdin(Stdio::piped())
@@ -236,14 +244,7 @@ impl Running {
     /// Waits until the child's handler has run: it is good for one call, and the system takes it off then. Two signals that
     /// come before that are one.
     fn wait_until_first_is_taken(&self, signal: Signal) {
-        let path = format!("/proc/{}/status", self.child.id());
-        loop {
-            let status = std::fs::read_to_string(&path).expect("linux");
-            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-            let mask = u64::from_str_radix(caught.expect("a mask").trim(), 16).expect("a number");
-            if mask >> (signal.as_raw() - 1) & 1 == 0 {
-                return;
-            }
+        while mask_of(self.child.id(), "SigCgt") >> (signal.as_raw() - 1) & 1 == 1 {
             std::thread::yield_now();
         }
     }
@@ -397,6 +398,23 @@ fn a_handler_from_before_is_left_in_charge() {
     child.interrupt();
     child.wait_for("goes on");
     assert_eq!(child.end().code(), Some(0));
+}
+
+#[test]
+fn a_signal_that_the_program_was_told_to_ignore_stays_ignored() {
+    for (role, ignored) in [("waits", Signal::INT), ("serves", Signal::HUP)] {
+        let program = std::env::current_exe().expect("a path");
+        let line = format!(r#"trap '' {}; exec "$0" "$@""#, ignored.as_raw());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &line]).arg(program).args(WORDS);
+        let mut child = start_command(command.env(ROLE, role));
+        child.wait_for("ready");
+        let mask = mask_of(child.child.id(), "SigIgn");
+        assert_eq!(mask >> (ignored.as_raw() - 1) & 1, 1, "{role}");
+        child.signal(ignored);
+        child.signal(Signal::KILL);
+        assert_eq!(child.end().signal(), Some(9), "{role}");
+    }
 }
 
 #[test]

@@ -312,6 +312,49 @@ fn a_wait_given_up_at_any_point_loses_no_signal() {
     });
 }
 
+#[test]
+fn a_wait_for_ctrl_c_given_up_at_any_point_leaves_nothing_but_the_handler() {
+    run_test(Config::new().current_thread(), async {
+        let scenario = || {
+            let wait = async {
+                // In the order of one thread it runs after the first poll of the wait.
+                let sender = create_task(async { send(signal::SIGINT) });
+                signal::ctrl_c().await.expect("heard");
+                sender.await.expect("sent");
+            };
+            (wait, ())
+        };
+        let check = |_: usize, ()| async { assert!(is_caught(signal::SIGINT)) };
+        assert!(drop_at_every_pending(scenario, check).await > 0);
+        assert!(cancel_at_every_pending(scenario, check).await > 0);
+    });
+}
+
+#[test]
+fn a_handler_is_called_with_the_variables_of_whoever_added_it() {
+    loxley_sync::context_var! { static NAME: &'static str }
+    for builder in flavours() {
+        let runtime = builder.build().expect("a runtime");
+        let (said, hears) = channel();
+        runtime.block_on(async {
+            let _before = NAME.set("of the main task");
+            let handler = move || said.send(NAME.get()).expect("awaited");
+            Handle::current()
+                .add_signal_handler(signal::SIGIO, handler)
+                .expect("listening");
+            drop(NAME.set("changed since"));
+            send(signal::SIGIO);
+            loop {
+                if let Ok(name) = hears.try_recv() {
+                    assert_eq!(name, Some("of the main task"));
+                    return;
+                }
+                yield_now().await;
+            }
+        });
+    }
+}
+
 /// The variable that makes this program the child of a test.
 const CHILD: &str = "LOXLEY_SIGNAL_CHILD";
 

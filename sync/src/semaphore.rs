@@ -37,6 +37,10 @@ const PERMIT: usize = 2;
 ///
 /// First come, first served: who asks for many holds up who asks for few, and nobody overtakes a waiter.
 ///
+/// **Differs from asyncio**: there a waiter that was granted a permit counts as waiting until it runs, and newcomers wait
+/// with it even if another permit is free. Here it has its permit from the moment it was granted, and a permit that is
+/// free while nobody waits without one goes to whoever asks: none lies idle for as long as a busy worker takes.
+///
 /// # Examples
 ///
 /// ```

@@ -31,6 +31,28 @@ type Shy = Cell<u8>; // Send, not Sync
 type Bound = Rc<u8>; // neither
 
 #[test]
+fn what_needs_no_memory_stands_in_a_static() {
+    static LOCK: Lock<Vec<u8>> = Lock::new(Vec::new());
+    static RWLOCK: RwLock<u8> = RwLock::new(1);
+    static SIGNALS: (Event, Notify, Condition) = (Event::new(), Notify::new(), Condition::new());
+    static PERMITS: (Semaphore, BoundedSemaphore) = (Semaphore::new(1), BoundedSemaphore::new(1));
+    static MEETING: (Barrier, OnceCell<u8>) = (Barrier::new(1), OnceCell::new());
+    SIGNALS.0.set();
+    SIGNALS.1.notify_one();
+    block_on(async {
+        SIGNALS.0.wait().await;
+        SIGNALS.1.notified().await;
+        let guard = LOCK.acquire().await;
+        drop(SIGNALS.2.wait_for(guard, |list| list.is_empty()).await);
+        let permits = (PERMITS.0.acquire().await, PERMITS.1.acquire().await);
+        assert_eq!(MEETING.0.wait().await, Ok(0));
+        assert_eq!(MEETING.1.get_or_init(|| async { 2 }).await, &2);
+        assert_eq!(*RWLOCK.read().await, 1);
+        drop(permits);
+    });
+}
+
+#[test]
 fn sendable_content_makes_sendable_primitives() {
     both::<(
         Event,

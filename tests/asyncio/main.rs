@@ -14,20 +14,22 @@
 mod as_completed;
 mod cancellation;
 mod context;
+mod eager;
 mod gather;
 mod groups;
+mod races;
 mod runner;
 mod scopes;
 mod shield;
+#[path = "../support/tables.rs"]
+mod tables;
 mod tasks;
 mod threads;
 mod timeouts;
 mod wait;
 
-use std::fs;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -140,64 +142,14 @@ impl Drop for Token {
     }
 }
 
-/// The functions under `#[test]` of a file.
-fn tests_of(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut is_next = false;
-    for line in text.lines() {
-        is_next |= line.trim() == "#[test]";
-        if let (true, Some(rest)) = (is_next, line.trim().strip_prefix("fn ")) {
-            let end = rest.find(['(', '<']).unwrap_or(rest.len());
-            names.push(rest[..end].to_owned());
-            is_next = false;
-        }
-    }
-    names
-}
-
 #[test]
 fn the_tables_are_true() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |path: &Path| fs::read_to_string(path).expect("a file of this repository");
     let mut wrong = Vec::new();
     let mut rules = 0;
-    for entry in fs::read_dir(root.join("tests/asyncio")).expect("this folder") {
-        let path = entry.expect("an entry").path();
-        if path.file_name().is_some_and(|name| name == "main.rs") {
-            continue;
-        }
-        let text = read(&path);
-        let tests = tests_of(&text);
-        let mut named = Vec::new();
-        for line in text.lines() {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let ["//!", _rule, held_by, ""] = cells[..] else {
-                continue;
-            };
-            if held_by.is_empty() || held_by.starts_with("--") || held_by == "held by" {
-                continue;
-            }
-            rules += 1;
-            for name in held_by.split(", ") {
-                let name = name.trim_matches('`');
-                let is_there = match name.split_once(' ') {
-                    Some((file, name)) => {
-                        let file = file.trim_matches(['[', ']']);
-                        let text = read(&root.join("runtime/tests").join(format!("{file}.rs")));
-                        tests_of(&text).contains(&name.to_owned())
-                    }
-                    None => tests.contains(&name.to_owned()),
-                };
-                if !is_there {
-                    wrong.push(format!("{}: no test {name}", path.display()));
-                }
-                named.push(name.to_owned());
-            }
-        }
-        for test in tests {
-            if !named.contains(&test) {
-                wrong.push(format!("{}: {test} is in no table", path.display()));
-            }
+    for module in tables::sources("tests/asyncio") {
+        if !module.ends_with("main.rs") {
+            rules += tables::rows(&tables::read(&module)).len();
+            wrong.extend(tables::wrong_names(&module, "runtime/tests"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

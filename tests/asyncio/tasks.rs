@@ -15,6 +15,9 @@
 //! | a name can be given and changed | `a_name_is_given_at_the_start_or_later` |
 //! | a number is never used twice, not by two runtimes | `numbers_are_unique_in_the_process` |
 //! | a handle that is dropped leaves its task running | `[spawn] a_dropped_handle_detaches_its_task` |
+//! | a future that is not `Send` is a task of its maker's thread | `[local] a_local_task_is_a_task_like_any_other` |
+//! | … which others may wake and cancel | `[local] other_threads_wake_and_cancel_local_tasks` |
+//! | … and which ends with the main future | `[local] local_tasks_end_with_the_main_future_and_on_its_thread` |
 //! | the runtime holds a task strongly, asyncio weakly | `a_task_nobody_holds_runs_to_its_end` |
 //! | the value comes to whoever awaits | `[spawn] a_task_gives_its_output_to_whoever_awaits_it` |
 //! | … once: a second await says so | `a_handle_awaited_again_panics_instead_of_hanging` |

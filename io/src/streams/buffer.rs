@@ -41,6 +41,11 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// How much may come behind what there is before memory is taken or moved.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
     /// The bytes' own `Vec`, with room for at least `room` more behind them. What the caller appends is what has come.
     pub(super) fn with_room(&mut self, room: usize) -> &mut Vec<u8> {
         if room > self.bytes.capacity() - self.bytes.len() {

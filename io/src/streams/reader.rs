@@ -19,7 +19,9 @@ use super::errors::{IncompleteReadError, Lasting, LimitOverrunError, LineTooLong
 use super::link::Link;
 use super::separators::{List, Match, Separators};
 use super::socket::Socket;
+use crate::pipe::PipeReader;
 use crate::traits::AsyncRead;
+use crate::{bytes, sys};
 
 /// How much one system call asks for at first; it doubles while calls fill it.
 const CHUNK_MIN: usize = 4 << 10;
@@ -80,6 +82,7 @@ pub struct StreamReader {
 
 enum Source {
     Socket(Arc<Link>),
+    Pipe(PipeReader),
     /// Somebody else's; the link is that of the writer on the same connection, if there is one.
     Boxed(Exclusive, Option<Arc<Link>>),
 }
@@ -107,6 +110,30 @@ impl StreamReader {
     #[track_caller]
     pub fn from_reader(source: impl AsyncRead + Send + 'static, limit: usize) -> Self {
         Self::boxed(Box::pin(source), None, limit)
+    }
+
+    /// [`from_reader`](Self::from_reader) for a pipe of ours, whose bytes come in without a detour.
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_io::{pipe, streams::StreamReader};
+    ///
+    /// # loxley_runtime::run(async {
+    /// let (reader, writer) = pipe()?;
+    /// writer.write_all(b"one\ntwo\n").await?;
+    /// let mut reader = StreamReader::from_pipe(reader, 64 << 10);
+    /// assert_eq!(reader.readline().await?, b"one\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn from_pipe(pipe: PipeReader, limit: usize) -> Self {
+        Self::new(Source::Pipe(pipe), limit)
     }
 
     #[track_caller]
@@ -429,6 +456,9 @@ impl StreamReader {
                 (Some(socket), None) => socket.poll_fill(cx, &mut self.buffer, room),
                 (None, _) => Poll::Ready(Ok(0)),
             },
+            Source::Pipe(pipe) => bytes::poll_read_by(pipe, cx, |fd| {
+                sys::read_behind(fd, self.buffer.with_room(room))
+            }),
             Source::Boxed(source, link) => {
                 // No more than is likely to be filled, because it has to be zeroed.
                 let asked = room.min(self.chunk);
@@ -482,9 +512,13 @@ impl StreamReader {
         }
     }
 
-    /// What a pull without limit asks for: memory doubles, so that each byte is moved a constant number of times.
+    /// What a pull without limit asks for: memory doubles when it is full, so that each byte is moved a constant number of
+    /// times.
     fn room_to_grow(&self) -> usize {
-        self.chunk.max(self.buffer.len())
+        match self.buffer.room() >= self.chunk {
+            true => self.chunk,
+            false => self.chunk.max(self.buffer.len()),
+        }
     }
 
     fn check(&self) -> io::Result<()> {
@@ -550,6 +584,7 @@ impl Source {
     fn link(&self) -> Option<&Arc<Link>> {
         match self {
             Self::Socket(link) => Some(link),
+            Self::Pipe(_) => None,
             Self::Boxed(_, link) => link.as_ref(),
         }
     }

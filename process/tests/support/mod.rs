@@ -1,4 +1,4 @@
-//! What the tests of children share: both flavours, both ways of watching, and a look at the system's own list.
+//! What the tests of children share: both flavours, all ways to make and watch one, and a look at the system's own list.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeSet;
@@ -11,28 +11,35 @@ use loxley_runtime::testing::{self, Config};
 use loxley_runtime::yield_now;
 
 /// Children take longer than anything else here.
-const HANG: Duration = Duration::from_secs(60);
+pub(crate) const HANG: Duration = Duration::from_secs(60);
 
-/// How children are watched: by process descriptors, or by SIGCHLD.
+/// How children are made and watched: by us or by std, by process descriptors or by SIGCHLD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     PidFd,
     Sigchld,
+    StdPidFd,
+    StdSigchld,
 }
 
 impl Way {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::PidFd, Self::Sigchld, Self::StdPidFd, Self::StdSigchld];
+
     pub(crate) fn of(self, command: Command) -> Command {
         match self {
             Self::PidFd => command,
             Self::Sigchld => command.without_pidfd(),
+            Self::StdPidFd => command.by_std(),
+            Self::StdSigchld => command.by_std().without_pidfd(),
         }
     }
 }
 
-/// Runs a test on several workers and on one thread, and in both ways; one that hangs, or leaves a task, a timer or a watched
+/// Runs a test on several workers and on one thread, and in all ways; one that hangs, or leaves a task, a timer or a watched
 /// descriptor behind, fails.
 pub(crate) fn run<F: Future<Output = ()>>(test: impl Fn(Way) -> F) {
-    for way in [Way::PidFd, Way::Sigchld] {
+    for way in Way::ALL {
         for config in [
             Config::new().worker_threads(2),
             Config::new().current_thread(),

@@ -78,6 +78,13 @@ pub struct Registration {
     next_waiter: AtomicU32,
 }
 
+/// What is taken for true of a new descriptor until the first event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guess {
+    Ready,
+    Unready,
+}
+
 impl Registration {
     /// Registers `fd` with the runtime this code runs in. The descriptor must be in non-blocking mode.
     ///
@@ -92,16 +99,39 @@ impl Registration {
         Self::with_driver(driver, fd, interest)
     }
 
+    /// [`new`](Self::new) for a descriptor that is most likely not ready yet: the first operation waits for an event and is
+    /// not tried in vain. If it is ready after all, the system says so at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn new_unready(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Self> {
+        let Some(driver) = crate::current::driver_handle() else {
+            return Err(io::Error::other(NoRuntime));
+        };
+        Self::register(driver, fd, interest, Guess::Unready)
+    }
+
     /// Registers `fd` with this driver.
     pub(crate) fn with_driver(
         driver: DriverHandle,
         fd: BorrowedFd<'_>,
         interest: Interest,
     ) -> io::Result<Self> {
+        Self::register(driver, fd, interest, Guess::Ready)
+    }
+
+    fn register(
+        driver: DriverHandle,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        guess: Guess,
+    ) -> io::Result<Self> {
         let readable = matches!(interest, Interest::Read | Interest::Both);
         let writable = matches!(interest, Interest::Write | Interest::Both);
+        let is_ready = guess == Guess::Ready;
         let key = driver
-            .open(readable, writable)
+            .open(readable && is_ready, writable && is_ready)
             .map_err(|refused| match refused {
                 Refused::ShutDown => io::Error::other(RuntimeGone),
                 Refused::Full => io::Error::other(DriverFull),

@@ -289,6 +289,10 @@ impl Drop for Hook {
 ///
 /// A SIGINT that comes between two calls is lost: keep one call pending where that matters.
 ///
+/// # Fairness
+///
+/// Everybody who waits is told, in every runtime.
+///
 /// # Examples
 ///
 /// ```no_run

@@ -29,6 +29,7 @@ use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::wait::WaitCell;
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -43,8 +44,10 @@ const CLAIMED: usize = usize::MAX - 2;
 
 /// Why somebody may not be a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closed {
+pub enum Closed {
+    /// Its body has not begun.
     NotYet,
+    /// The group is over.
     Ended,
 }
 
@@ -55,7 +58,7 @@ const SWEEP_MIN: usize = 64;
 pub(super) type Payload = Box<dyn Any + Send>;
 
 /// What the parent, its children and the handles of a group share.
-pub(super) struct Children<E> {
+pub struct Children<E> {
     live: AtomicUsize,
     aborting: AtomicBool,
     parent: WaitCell,
@@ -72,7 +75,9 @@ struct Book<E> {
 }
 
 impl<E: Send + 'static> Children<E> {
-    pub(super) fn new(limit: Option<usize>) -> Self {
+    /// No children yet, and no body.
+    #[must_use]
+    pub fn new(limit: Option<usize>) -> Self {
         Self {
             live: AtomicUsize::new(UNUSED),
             aborting: AtomicBool::new(false),
@@ -89,7 +94,7 @@ impl<E: Send + 'static> Children<E> {
     }
 
     /// E0, once: the group has got a body. False if it had one.
-    pub(super) fn claim(&self) -> bool {
+    pub fn claim(&self) -> bool {
         // ordering: relaxed, of several that try one wins; what its body sees travels with its future.
         self.live
             .compare_exchange(UNUSED, CLAIMED, Ordering::Relaxed, Ordering::Relaxed)
@@ -97,7 +102,7 @@ impl<E: Send + 'static> Children<E> {
     }
 
     /// E0: the body is about to run.
-    pub(super) fn open(&self) {
+    pub fn open(&self) {
         debug_assert_eq!(
             self.live.load(Ordering::Relaxed), // ordering: a check by the only writer.
             CLAIMED,
@@ -108,7 +113,11 @@ impl<E: Send + 'static> Children<E> {
     }
 
     /// E2: the right to be a child.
-    pub(super) fn enter(self: &Arc<Self>) -> Result<Ticket<E>, Closed> {
+    ///
+    /// # Errors
+    ///
+    /// If there is no body yet, or the group has ended.
+    pub fn enter(self: &Arc<Self>) -> Result<Ticket<E>, Closed> {
         // ordering: relaxed, a count; what the child sees travels with the spawn (E2).
         let entered = self
             .live
@@ -123,7 +132,7 @@ impl<E: Send + 'static> Children<E> {
     }
 
     /// Notes a child that was spawned, so that it is cancelled with the others.
-    pub(super) fn adopt(&self, child: TaskRef) {
+    pub fn adopt(&self, child: TaskRef) {
         let mut gone = Vec::new();
         let refused = {
             let mut book = self.book.lock();
@@ -146,7 +155,7 @@ impl<E: Send + 'static> Children<E> {
     }
 
     /// E3: cancels every child, now and to come. Also called twice, and after the end.
-    pub(super) fn abort(&self) {
+    pub fn abort(&self) {
         let list = {
             let mut book = self.book.lock();
             if book.is_aborting {
@@ -163,13 +172,14 @@ impl<E: Send + 'static> Children<E> {
         self.parent.wake();
     }
 
-    pub(super) fn is_aborting(&self) -> bool {
+    /// Whether E3 was taken.
+    pub fn is_aborting(&self) -> bool {
         // ordering: acquire pairs with E3.
         self.aborting.load(Ordering::Acquire)
     }
 
     /// Keeps an error and cancels the rest.
-    pub(super) fn fail(&self, error: E) {
+    pub fn fail(&self, error: E) {
         self.book.lock().errors.push(error);
         self.abort();
     }
@@ -193,12 +203,12 @@ impl<E: Send + 'static> Children<E> {
     }
 
     /// Leaves the parent's waker. What is looked at afterwards is not missed.
-    pub(super) fn register(&self, cx: &Context<'_>) {
+    pub fn register(&self, cx: &Context<'_>) {
         self.parent.register(cx.waker());
     }
 
     /// E1, once there are no children. The parent is registered.
-    pub(super) fn poll_end(&self) -> Poll<()> {
+    pub fn poll_end(&self) -> Poll<()> {
         // ordering: acquire pairs with E4: what the children did is seen.
         match self
             .live
@@ -209,10 +219,22 @@ impl<E: Send + 'static> Children<E> {
         }
     }
 
+    /// The errors alone, for the models.
+    #[doc(hidden)]
+    pub fn take_errors(&self) -> Vec<E> {
+        self.take_outcome().1
+    }
+
     /// What went wrong: called once, by the parent, at the end.
     pub(super) fn take_outcome(&self) -> (Option<Payload>, Vec<E>) {
         let mut book = self.book.lock();
         (book.panic.take(), std::mem::take(&mut book.errors))
+    }
+}
+
+impl<E> fmt::Debug for Children<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Children").finish_non_exhaustive()
     }
 }
 
@@ -223,7 +245,7 @@ pub(super) const SHUTTING_DOWN: &str = "its task group is shutting down";
 pub(super) const FAILED: &str = "it failed, or never started; its task group has the error";
 
 /// The right to be a child. The group does not end before the task is complete whose future held it.
-pub(super) struct Ticket<E: Send + 'static>(Option<Arc<Children<E>>>);
+pub struct Ticket<E: Send + 'static>(Option<Arc<Children<E>>>);
 
 impl<E: Send + 'static> Ticket<E> {
     pub(super) fn group(&self) -> &Children<E> {
@@ -236,6 +258,12 @@ impl<E: Send + 'static> Drop for Ticket<E> {
         if let Some(children) = self.0.take() {
             leave_after_end(children);
         }
+    }
+}
+
+impl<E: Send + 'static> fmt::Debug for Ticket<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket")
     }
 }
 

@@ -39,3 +39,8 @@ pub use staggered::staggered_race;
 pub use task_group::{TaskGroup, TaskGroupBuilder, task_group};
 pub use wait::{ReturnWhen, Wait, Waited, wait};
 pub use wait_for::wait_for;
+
+/// What the models of `loom-tests` see of this room.
+pub(crate) mod model {
+    pub use super::children::{Children, Closed, Ticket};
+}

@@ -5,6 +5,7 @@
 //! queued now, then look at I/O, then fire due timers. (While tasks are ready, I/O is only looked at after a round by
 //! which N tasks have run since the last look.)
 
+use super::local::LocalSite;
 use super::shared::Shared;
 use crate::clock::real_now;
 use crate::current;
@@ -35,6 +36,7 @@ pub(super) fn block_on<F: Future>(
         at,
         |task| shared.admit_main(task),
         |_, task| {
+            LocalSite::open(shared, task);
             let mut round = Round::new(shared);
             while !task.is_finished() {
                 round.run(&mut driver, || task.is_finished());

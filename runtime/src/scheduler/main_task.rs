@@ -1,11 +1,14 @@
 //! `block_on` beside the workers: the main task is polled on the calling thread, which sleeps by itself in between.
 
 use super::fifo;
+use super::local::LocalSite;
 use super::monitor;
 use super::quiet::Ready;
 use super::shared::Shared;
 use crate::current;
-use crate::task::{Host, Main, Place, Reporter, Schedule, Scheduled, Slot, Steps, TaskError};
+use crate::task::{
+    Host, Main, Place, Reporter, Schedule, Scheduled, Slot, Steps, TaskError, WithLocals,
+};
 use loxley_sync::prim::atomic::Ordering;
 use loxley_sync::prim::thread::{self, Thread};
 use loxley_sync::wait::WakeBatch;
@@ -20,6 +23,7 @@ pub(crate) fn block_on<F: Future>(
     future: F,
     at: &'static Location<'static>,
 ) -> Result<F::Output, TaskError> {
+    let future = WithLocals::new(future, LocalSite);
     if shared.is_fifo() {
         return fifo::block_on(shared, future, at);
     }
@@ -41,6 +45,7 @@ pub(crate) fn block_on<F: Future>(
         at,
         |task| shared.admit_main(task),
         |main, task| {
+            LocalSite::open(shared, task);
             let mut turns = 0;
             while !task.is_finished() {
                 presence.look();

@@ -21,6 +21,7 @@
 //! | `park.rs` | how one thread sleeps: in the driver or by itself |
 //! | `shared.rs` | what all threads see |
 //! | `main_task.rs` | `block_on` beside the workers |
+//! | `local.rs` | where tasks live whose futures are not `Send` |
 //! | `fifo.rs` | the strict one-thread flavour: the injector is its only queue |
 //! | `monitor.rs` | notices a poll that does not end |
 //! | `quiet.rs` | the standing clock beside workers, for tests |
@@ -31,6 +32,7 @@
 mod core;
 mod fifo;
 pub(crate) mod idle;
+mod local;
 mod main_task;
 pub(crate) mod monitor;
 pub(crate) mod park;
@@ -43,6 +45,7 @@ mod worker;
 
 pub(crate) use self::core::Core;
 pub(crate) use idle::WORKERS_MAX;
+pub(crate) use local::create_local;
 pub(crate) use main_task::block_on;
 pub(crate) use shared::{Config, Hook, PoolHandle, Shared};
 pub(crate) use worker::{ThreadStyle, start};

@@ -52,7 +52,7 @@ pub(crate) fn register(
     let context = inherit_context();
     let mut late = None;
     let id = {
-        let mut callbacks = task.header().cold().callbacks.lock();
+        let mut callbacks = task.header().cold.made().callbacks.lock();
         let id = CallbackId(callbacks.next_id);
         callbacks.next_id += 1;
         let entry = Entry {
@@ -85,7 +85,7 @@ pub(crate) fn register(
 /// Closes the list of a task that has ended: what is to be called, if this was the first to close it.
 pub(super) fn close(task: TaskRef, reporter: Reporter) -> Option<Steps> {
     let list = {
-        let mut callbacks = task.header().cold_if_any()?.callbacks.lock();
+        let mut callbacks = task.header().cold.get()?.callbacks.lock();
         callbacks.closed = true;
         std::mem::take(&mut callbacks.list)
     };
@@ -98,7 +98,7 @@ pub(super) fn close(task: TaskRef, reporter: Reporter) -> Option<Steps> {
 
 /// Takes a registration back, and drops it. False: it is not there any more.
 pub(super) fn remove(task: &TaskRef, id: CallbackId) -> bool {
-    let Some(cold) = task.header().cold_if_any() else {
+    let Some(cold) = task.header().cold.get() else {
         return false;
     };
     let removed = {

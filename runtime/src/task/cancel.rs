@@ -14,7 +14,8 @@
     reason = "hands a task that T10 made runnable to its scheduler"
 )]
 
-use super::cell::{Cold, Header};
+use super::cell::Header;
+use super::cold::Cold;
 use super::join::TaskRef;
 use super::state::Request;
 use super::{raw, run};
@@ -50,22 +51,22 @@ impl TaskRef {
     /// How often the task was asked to stop, less what [`uncancel`](Self::uncancel) and the owners of scopes took back.
     #[must_use]
     pub fn cancelling(&self) -> usize {
-        let cold = self.header().cold_if_any();
-        cold.map_or(0, |cold| cold.tree.count())
+        self.header().cold.count()
     }
 
     /// Takes one request back, and says how many are left: for code that caught a cancellation and goes on. When none is left,
     /// a request that has not interrupted anything yet is forgotten.
     pub fn uncancel(&self) -> usize {
-        let cold = self.header().cold_if_any();
-        cold.map_or(0, |cold| cold.tree.uncancel())
+        if self.cancelling() == 0 {
+            return 0;
+        }
+        self.header().cold.made().tree.uncancel()
     }
 
     /// Whether the task has ended because it was asked to.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        let cold = self.header().cold_if_any();
-        self.is_finished() && cold.is_some_and(|cold| cold.ended_by.lock().is_some())
+        self.is_finished() && self.header().cold.ended_by().is_some()
     }
 
     /// Passes a request that was heard by an awaiter on to this task. False if it had ended already.
@@ -86,7 +87,31 @@ impl TaskRef {
         if self.header().state.load().is_complete() {
             return false;
         }
+        if message.is_none()
+            && !run::is_current(self.as_ptr())
+            && self.header().cold.ask_plainly(origin)
+        {
+            return self.note_plain_request(origin);
+        }
         self.ask(CancelledError::new(message, origin))
+    }
+
+    /// C1 was made: what is all there is to most requests, a bit and a turn.
+    fn note_plain_request(&self, origin: &'static Location<'static>) -> bool {
+        let header = self.header();
+        match header.state.request() {
+            Request::TooLate => return false,
+            Request::Noted => {}
+            Request::Enqueue => {
+                // The right to poll is here, so nobody has delivered it yet.
+                if !header.cold.commit_plainly(origin) {
+                    header.cold.made().tree.commit();
+                }
+                // SAFETY: T10 gave the right to poll.
+                unsafe { raw::enqueue(self.as_ptr()) }
+            }
+        }
+        true
     }
 
     fn ask(&self, error: CancelledError) -> bool {
@@ -94,7 +119,7 @@ impl TaskRef {
         if header.state.load().is_complete() {
             return false;
         }
-        let cold = header.cold();
+        let cold = header.cold.made();
         cold.tree.request(error, run::is_current(self.as_ptr()));
         match header.state.request() {
             Request::TooLate => return false,
@@ -111,8 +136,7 @@ impl TaskRef {
 
     /// The error an awaiter gets after this task ended cancelled.
     pub(super) fn cancelled_error(&self) -> CancelledError {
-        let cold = self.header().cold_if_any();
-        let ended_by = cold.and_then(|cold| cold.ended_by.lock().clone());
+        let ended_by = self.header().cold.ended_by();
         ended_by.unwrap_or_else(|| CancelledError::new(Some(SHUT_DOWN.into()), self.spawned_at()))
     }
 }
@@ -132,12 +156,16 @@ pub(super) enum Delivered {
 pub(super) fn deliver(header: &Header, has_outsiders: bool) -> Delivered {
     if header.state.take_request() {
         let error = CancelledError::new(Some(SHUT_DOWN.into()), header.spawned_at);
-        end(header.cold(), error);
+        end(header.cold.made(), error);
         return Delivered::Root;
     }
-    let Some(cold) = header.cold_if_any() else {
+    if !has_outsiders && header.cold.end_plainly() {
+        return Delivered::Root;
+    }
+    if header.cold.is_empty() {
         return Delivered::Inside(Asked::default());
-    };
+    }
+    let cold = header.cold.made();
     let delivery = cold.tree.deliver(has_outsiders);
     if let Some(error) = delivery.root {
         end(cold, error);
@@ -159,7 +187,7 @@ pub(super) fn deliver(header: &Header, has_outsiders: bool) -> Delivered {
 /// The completion rule for a future that returned ready while the request bit was set: whether the value is given up.
 #[cold]
 pub(super) fn gives_up_value(header: &Header) -> bool {
-    let Some(cold) = header.cold_if_any() else {
+    let Some(cold) = header.cold.get() else {
         return false;
     };
     match cold.tree.take_own_request() {
@@ -178,19 +206,16 @@ fn end(cold: &Cold, error: CancelledError) {
 /// The task was to end cancelled, but the drop of its future panicked: it ends with that.
 #[cold]
 pub(super) fn forget_end(header: &Header) {
-    if let Some(cold) = header.cold_if_any() {
-        let forgotten = cold.ended_by.lock().take();
-        drop(forgotten);
-    }
+    header.cold.forget_end();
 }
 
 impl Host for Header {
     fn tree(&self) -> Arc<dyn Planted> {
-        self.cold_shared()
+        self.cold.shared()
     }
 
     fn is_home(&self, home: &Arc<dyn Planted>) -> bool {
-        self.is_cold(Arc::as_ptr(home).cast())
+        self.cold.is(Arc::as_ptr(home).cast())
     }
 
     fn is_requested(&self) -> bool {
@@ -198,7 +223,7 @@ impl Host for Header {
     }
 
     fn count(&self) -> usize {
-        self.cold_if_any().map_or(0, |cold| cold.tree.count())
+        self.cold.count()
     }
 
     fn note(&self) {
@@ -211,6 +236,6 @@ impl Host for Header {
     }
 
     fn watch(&self, watch: Weak<Watch>) {
-        self.cold().watches.add(watch);
+        self.cold.made().watches.add(watch);
     }
 }

@@ -7,22 +7,18 @@
     reason = "the task cell: one allocation shared by owners of different parts"
 )]
 
-use super::callbacks::Callbacks;
+use super::cold::ColdSlot;
 use super::raw::Vtable;
 use super::state::State;
 use super::trace::Trace;
 use super::{Failure, TaskId};
-use loxley_sync::ambient::grants::Watches;
-use loxley_sync::ambient::scope::{Planted, Tree};
+use loxley_sync::Context;
 use loxley_sync::ambient::{Left, WaitKind, WaitReason};
 use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
 use loxley_sync::prim::cell::{Tracked, UnsafeCell};
-use loxley_sync::prim::lock::Mutex;
-use loxley_sync::{CancelledError, Context};
 use std::future::Future;
 use std::panic::Location;
 use std::ptr;
-use std::sync::Arc;
 use std::task::Waker;
 
 /// Where the registry keeps a task: which shard, which slot in it.
@@ -51,7 +47,7 @@ impl Place {
 /// | `scheduler`, `id` | `Fresh::launch`, before the task is published | all |
 /// | `place` | registry (G1), before the task is published | completing worker |
 /// | `wait_at`, `wait_kind` | holder of *running* | all, as a hint |
-/// | `cold` | whoever needs it first | all |
+/// | `cold` | see the edges of `cold.rs` | all |
 /// | `joiner` | see the access table of `state.rs` | same |
 /// | `trace` | holder of *running*; nothing without feature `tracing` | wakers |
 #[repr(C)]
@@ -65,7 +61,7 @@ pub(crate) struct Header {
     pub(crate) place: Place,
     wait_kind: AtomicU8,
     wait_at: AtomicPtr<Location<'static>>,
-    cold: AtomicPtr<Cold>,
+    pub(crate) cold: ColdSlot,
     joiner: UnsafeCell<Option<Waker>>,
     pub(super) trace: Trace,
     _tracked: Tracked,
@@ -73,28 +69,6 @@ pub(crate) struct Header {
 
 /// In `wait_kind`, beside the number: scopes wait outside the tree.
 const OUTSIDERS: u8 = 1 << 7;
-
-/// What few tasks need: allocated when it is first asked for. Its scopes share it, for a future may be dropped elsewhere.
-#[derive(Default)]
-pub(crate) struct Cold {
-    pub(crate) name: Mutex<Option<Arc<str>>>,
-    /// The context variables, until the task ends. Once there, it is never another one.
-    pub(crate) context: Mutex<Option<Context>>,
-    /// Who wants to hear of the end; see `callbacks.rs`.
-    pub(crate) callbacks: Mutex<Callbacks>,
-    /// Its cancel scopes and the requests it was given.
-    pub(crate) tree: Tree,
-    /// In debug mode: the waits whose grants it must pick up.
-    pub(crate) watches: Watches,
-    /// The request that ended it.
-    pub(crate) ended_by: Mutex<Option<CancelledError>>,
-}
-
-impl Planted for Cold {
-    fn tree(&self) -> &Tree {
-        &self.tree
-    }
-}
 
 /// What the future's place holds.
 pub(crate) enum Stage<F: Future> {
@@ -131,7 +105,7 @@ impl Header {
             place: Place::NOWHERE,
             wait_kind: AtomicU8::new(0),
             wait_at: AtomicPtr::new(ptr::null_mut()),
-            cold: AtomicPtr::new(ptr::null_mut()),
+            cold: ColdSlot::new(),
             joiner: UnsafeCell::new(None),
             trace: Trace::new(),
             _tracked: Tracked::new(),
@@ -173,69 +147,14 @@ impl Header {
     /// The context to poll in: none as long as no variable was ever set.
     #[inline]
     pub(crate) fn context(&self) -> Option<Context> {
-        self.cold_if_any()?.context.lock().clone()
+        self.cold.get()?.context.lock().clone()
     }
 
     /// Gives a task without a context one.
     pub(crate) fn set_context(&self, context: Context) {
-        let mut slot = self.cold().context.lock();
+        let mut slot = self.cold.made().context.lock();
         debug_assert!(slot.is_none(), "a task keeps its context");
         *slot = Some(context);
-    }
-
-    /// The rarely used part, made on first use.
-    pub(crate) fn cold(&self) -> &Cold {
-        // ordering: acquire pairs with the release of whoever published it.
-        let seen = self.cold.load(Ordering::Acquire);
-        let cold = if seen.is_null() {
-            self.make_cold()
-        } else {
-            seen
-        };
-        // SAFETY: non-null and published by `make_cold`; freed only with the header.
-        unsafe { &*cold }
-    }
-
-    /// The rarely used part, as a share of it.
-    pub(crate) fn cold_shared(&self) -> Arc<Cold> {
-        let cold = ptr::from_ref(self.cold());
-        // SAFETY: made by `Arc::into_raw`, and the header holds one count.
-        unsafe { Arc::increment_strong_count(cold) };
-        // SAFETY: the count just made passes on.
-        unsafe { Arc::from_raw(cold) }
-    }
-
-    /// Whether `place` is this task's rarely used part.
-    pub(crate) fn is_cold(&self, place: *const ()) -> bool {
-        // ordering: relaxed, only compared.
-        ptr::addr_eq(self.cold.load(Ordering::Relaxed), place)
-    }
-
-    /// The rarely used part, if it was ever needed.
-    pub(crate) fn cold_if_any(&self) -> Option<&Cold> {
-        // ordering: acquire pairs with the release of whoever published it.
-        let seen = self.cold.load(Ordering::Acquire);
-        // SAFETY: null, or published by `make_cold` and freed only with the header.
-        unsafe { seen.as_ref() }
-    }
-
-    #[cold]
-    fn make_cold(&self) -> *mut Cold {
-        let fresh = Arc::into_raw(Arc::<Cold>::default()).cast_mut();
-        // ordering: release publishes the box, acquire sees the winner's.
-        match self.cold.compare_exchange(
-            ptr::null_mut(),
-            fresh,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        ) {
-            Ok(_) => fresh,
-            Err(winner) => {
-                // SAFETY: made above, never published.
-                drop(unsafe { Arc::from_raw(fresh) });
-                winner
-            }
-        }
     }
 
     /// The joiner's waker slot.
@@ -248,16 +167,5 @@ impl Header {
             // SAFETY: exclusive, by the contract of this function.
             f(unsafe { &mut *slot })
         })
-    }
-}
-
-impl Drop for Header {
-    fn drop(&mut self) {
-        // ordering: relaxed, the last reference is here and T12 acquired everything before it.
-        let cold = self.cold.load(Ordering::Relaxed);
-        if !cold.is_null() {
-            // SAFETY: published by `make_cold`, and nobody else can reach the header any more.
-            drop(unsafe { Arc::from_raw(cold) });
-        }
     }
 }

@@ -171,7 +171,7 @@ impl TaskRef {
     /// The task's name: the one it was given, else `Task-` and its number.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
-        let given = self.header().cold_if_any();
+        let given = self.header().cold.get();
         let given = given.and_then(|cold| cold.name.lock().clone());
         given.unwrap_or_else(|| format!("Task-{}", self.id()).into())
     }
@@ -179,7 +179,7 @@ impl TaskRef {
     /// Gives the task another name.
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         let name = name.into();
-        let before = self.header().cold().name.lock().replace(name);
+        let before = self.header().cold.made().name.lock().replace(name);
         drop(before);
     }
 

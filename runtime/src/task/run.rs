@@ -78,7 +78,7 @@ impl Entered {
         if !self.outer.watches_grants() {
             return None;
         }
-        Some(&header.cold_if_any()?.watches)
+        Some(&header.cold.get()?.watches)
     }
 
     #[inline]
@@ -350,7 +350,7 @@ unsafe fn finish<F: Future, S: Schedule>(
         // SAFETY: *running* is ours until T9.
         unsafe { *stage = Stage::Done(outcome) }
     });
-    if let Some(cold) = cell.header.cold_if_any() {
+    if let Some(cold) = cell.header.cold.get() {
         // A `TaskRef` may live long; what the variables hold goes with the task.
         let context = cold.context.lock().take();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {

@@ -1,9 +1,9 @@
-//! The four functions of a task's waker, and nothing else.
+//! A task's waker: its four functions, and the two ways to come by one.
 #![expect(unsafe_code, reason = "RawWaker is made of raw pointers")]
 
 use super::cell::Header;
-use super::raw;
 use super::trace::WakerOp;
+use super::{TaskRef, raw};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -19,6 +19,13 @@ pub(super) unsafe fn borrowed(header: NonNull<Header>) -> ManuallyDrop<Waker> {
     let raw = RawWaker::new(header.as_ptr().cast_const().cast(), &VTABLE);
     // SAFETY: the functions below keep RawWaker's contract; the missing reference is made up for by never dropping it.
     ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+}
+
+/// A waker of a task, for whoever is not polled by it.
+pub(crate) fn waker_of(task: &TaskRef) -> Waker {
+    // SAFETY: the caller's reference keeps the task alive; the clone takes one of its own.
+    let waker = unsafe { borrowed(task.as_ptr()) };
+    (*waker).clone()
 }
 
 fn header(data: *const ()) -> NonNull<Header> {

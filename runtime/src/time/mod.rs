@@ -30,6 +30,11 @@ pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Timeout, TimeoutError, timeout, timeout_at};
 pub use timeout_scope::{TimeoutHandle, TimeoutStateError, timeout_scope};
 
+/// What the models of `loom-tests` see of this room.
+pub(crate) mod model {
+    pub use super::timeout::limited;
+}
+
 use crate::clock::real_now;
 use crate::current;
 use std::time::Instant;

@@ -8,9 +8,9 @@
 use super::Sleep;
 use loxley_sync::ambient::scope::{Settled, Verdict};
 use loxley_sync::{CancelledError, CatchCancelled, catch_cancelled};
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::panic::Location;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -51,7 +51,8 @@ use std::{fmt, io};
 /// });
 /// ```
 ///
-/// **Differs from asyncio**: the limit starts with the first wait, not with the call.
+/// **Differs from asyncio**: the limit starts with the first wait, not with the call. Of two nested limits that have both
+/// passed before their task runs again, the inner one makes the error; there it is the outer one.
 #[track_caller]
 pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
@@ -173,34 +174,62 @@ impl<F: Future> Future for Timeout<F> {
         // SAFETY: `body` is pinned with the whole and never moved out of it; the other fields are never pinned.
         let this = unsafe { self.get_unchecked_mut() };
         // SAFETY: as above.
-        let mut body = unsafe { Pin::new_unchecked(&mut this.body) };
-        match body.as_mut().poll_caught(cx) {
-            Poll::Ready(Verdict::Done(value)) => return Poll::Ready(Ok(value)),
-            Poll::Ready(Verdict::Cancelled(error)) => {
-                return give_up(body, this.reached, error, cx);
-            }
-            Poll::Pending if this.reached.is_some() => return Poll::Pending,
-            Poll::Pending => {}
-        }
-        let reached = ready!(this.alarm.poll(cx));
-        this.reached = Some(reached);
-        if !body
-            .as_mut()
-            .scope()
-            .interrupt("the limit was reached", this.at)
-        {
-            // A scope inside hears it first.
-            return Poll::Pending;
-        }
-        body.as_mut().give_up();
-        let error = CancelledError::new(Some("the limit was reached".into()), this.at);
-        give_up(body, Some(reached), error, cx)
+        let body = unsafe { Pin::new_unchecked(&mut this.body) };
+        let alarm = &mut this.alarm;
+        poll_limited(body, &mut this.reached, this.at, cx, |cx| alarm.poll(cx))
     }
+}
+
+/// What the body hears.
+const LIMIT_REACHED: &str = "the limit was reached";
+
+/// One poll of a body with a limit: `alarm` is asked only while the body waits, and never again once it has rung.
+#[inline]
+pub(super) fn poll_limited<F: Future>(
+    mut body: Pin<&mut CatchCancelled<F>>,
+    reached: &mut Option<TimeoutError>,
+    at: &'static Location<'static>,
+    cx: &mut Context<'_>,
+    alarm: impl FnOnce(&mut Context<'_>) -> Poll<TimeoutError>,
+) -> Poll<Result<F::Output, TimeoutError>> {
+    match body.as_mut().poll_caught(cx) {
+        Poll::Ready(Verdict::Done(value)) => return Poll::Ready(Ok(value)),
+        Poll::Ready(Verdict::Cancelled(error)) => return give_up(body, *reached, error, cx),
+        Poll::Pending if reached.is_some() => return Poll::Pending,
+        Poll::Pending => {}
+    }
+    *reached = Some(ready!(alarm(cx)));
+    if !body.as_mut().scope().interrupt(LIMIT_REACHED, at) {
+        // A scope inside hears it first.
+        return Poll::Pending;
+    }
+    body.as_mut().give_up();
+    let error = CancelledError::new(Some(LIMIT_REACHED.into()), at);
+    give_up(body, *reached, error, cx)
+}
+
+/// A limit as the models of `loom-tests` see it: reached when `alarm` is ready, with no clock.
+///
+/// # Errors
+///
+/// If it was reached first and the body gave way.
+pub async fn limited<F: Future>(
+    body: F,
+    alarm: impl Future<Output = ()>,
+) -> Result<F::Output, TimeoutError> {
+    let (mut body, mut alarm) = (pin!(catch_cancelled(body)), pin!(alarm));
+    let mut reached = None;
+    poll_fn(|cx| {
+        poll_limited(body.as_mut(), &mut reached, Location::caller(), cx, |cx| {
+            alarm.as_mut().poll(cx).map(|()| TimeoutError::of(None))
+        })
+    })
+    .await
 }
 
 /// The body has been given up for `error`: if nobody but the limit asked for it, that is all; else the request goes on.
 #[cold]
-pub(super) fn give_up<F, T>(
+fn give_up<F, T>(
     body: Pin<&mut CatchCancelled<F>>,
     reached: Option<TimeoutError>,
     error: CancelledError,
@@ -283,7 +312,7 @@ mod tests {
     use super::super::paused::{Paused, poll_once};
     use super::super::sleep;
     use super::*;
-    use std::future::{pending, poll_fn, ready};
+    use std::future::{pending, ready};
 
     const MS: Duration = Duration::from_millis(1);
 

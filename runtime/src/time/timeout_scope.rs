@@ -3,13 +3,12 @@
 //! The handle and the future share a deadline and a stage behind a small lock; whoever moves the deadline wakes the future,
 //! which is the only one to arm a timer. No waker is called under the lock.
 
-use super::timeout::give_up;
+use super::timeout::poll_limited;
 use super::{Sleep, TimeoutError, now};
 use crate::clock::later;
-use loxley_sync::ambient::scope::Verdict;
+use loxley_sync::catch_cancelled;
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::wait::WaitCell;
-use loxley_sync::{CancelledError, catch_cancelled};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
@@ -199,31 +198,14 @@ async fn run<F: Future>(
     let result = poll_fn(|cx| {
         // Before the body, which may hand its own handle to somebody else.
         handle.0.owner.register(cx.waker());
-        match body.as_mut().poll_caught(cx) {
-            Poll::Ready(Verdict::Done(value)) => return Poll::Ready(Ok(value)),
-            Poll::Ready(Verdict::Cancelled(error)) => {
-                return give_up(body.as_mut(), reached, error, cx);
-            }
-            Poll::Pending if reached.is_some() => return Poll::Pending,
-            Poll::Pending => {}
-        }
-        let error = ready!(alarm.poll(&handle, cx));
-        reached = Some(error);
-        if !body.as_mut().scope().interrupt(LIMIT_REACHED, at) {
-            // A scope inside hears it first.
-            return Poll::Pending;
-        }
-        body.as_mut().give_up();
-        let cancelled = CancelledError::new(Some(LIMIT_REACHED.into()), at);
-        give_up(body.as_mut(), reached, cancelled, cx)
+        poll_limited(body.as_mut(), &mut reached, at, cx, |cx| {
+            alarm.poll(&handle, cx)
+        })
     })
     .await;
     drop(ending);
     result
 }
-
-/// What the body hears.
-const LIMIT_REACHED: &str = "the limit was reached";
 
 struct Alarm {
     sleep: Option<Sleep>,

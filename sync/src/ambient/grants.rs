@@ -190,3 +190,85 @@ fn current_host() -> Option<usize> {
     let host: NonNull<dyn Host> = RECORD.try_with(|record| record.host.get()).ok().flatten()?;
     Some(host.cast::<()>().as_ptr().addr())
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    fn watched(waker: Waker) -> (Arc<Watches>, Watched) {
+        let watch = Watch {
+            waker,
+            host: 0,
+            reason: WaitReason {
+                kind: WaitKind::Lock,
+                at: Some(Location::caller()),
+            },
+            flags: AtomicU8::new(0),
+        };
+        let (watches, watched) = (Arc::<Watches>::default(), Watched(Arc::new(watch)));
+        watches.add(Arc::downgrade(&watched.0));
+        (watches, watched)
+    }
+
+    /// One poll in which nobody is back; how many were reported, and whether another poll is asked for.
+    fn poll(watches: &Watches) -> (usize, bool) {
+        watches.before_poll();
+        let mut told = 0;
+        let again = watches.after_poll(|_| told += 1);
+        (told, again)
+    }
+
+    #[test]
+    fn a_grant_that_was_there_before_the_poll_is_reported_once() {
+        let (watches, watched) = watched(Waker::noop().clone());
+        assert_eq!(poll(&watches), (0, false));
+        watched.waker().wake();
+        assert_eq!(poll(&watches), (1, false));
+        assert_eq!(poll(&watches), (0, false));
+    }
+
+    #[test]
+    fn a_grant_that_comes_during_the_poll_is_for_the_next_one() {
+        let (watches, watched) = watched(Waker::noop().clone());
+        watches.before_poll();
+        watched.waker().wake();
+        assert!(watches.after_poll(|reason| panic!("too early: {reason:?}")));
+        assert_eq!(poll(&watches), (1, false));
+    }
+
+    #[test]
+    fn a_wait_that_is_over_is_not_reported_though_somebody_still_has_its_waker() {
+        let (watches, watched) = watched(Waker::noop().clone());
+        let waker = watched.waker();
+        waker.wake_by_ref();
+        watches.before_poll();
+        drop(watched);
+        assert!(!watches.after_poll(|reason| panic!("it is over: {reason:?}")));
+        assert_eq!(poll(&watches), (0, false));
+        drop(waker);
+    }
+
+    /// Polls the task while it is being woken.
+    struct Hasty(Mutex<Option<Polled>>);
+
+    type Polled = (Arc<Watches>, (usize, bool));
+
+    impl Wake for Hasty {
+        fn wake(self: Arc<Self>) {
+            if let Some((watches, seen)) = &mut *self.0.lock() {
+                *seen = poll(watches);
+            }
+        }
+    }
+
+    #[test]
+    fn a_poll_while_the_waker_is_at_work_comes_too_early() {
+        let hasty = Arc::new(Hasty(Mutex::new(None)));
+        let (watches, watched) = watched(hasty.clone().into());
+        *hasty.0.lock() = Some((watches.clone(), (0, false)));
+        watched.waker().wake();
+        let seen = hasty.0.lock().take().map(|(_, seen)| seen);
+        assert_eq!(seen, Some((0, true)), "asked for again");
+        assert_eq!(poll(&watches), (1, false));
+    }
+}

@@ -87,10 +87,14 @@ pub fn spin_loop() {
 }
 
 /// Waits a moment for another thread that is about to be done, longer each time; the model runs the others.
+///
+/// It spins, then yields, then sleeps: a thread that the system took off its processor is given room, whatever its priority.
 #[inline]
 pub fn snooze(backoff: &Backoff) {
     if IS_MODEL {
         spin_loop();
+    } else if backoff.is_completed() {
+        thread::nap();
     } else {
         backoff.snooze();
     }

@@ -48,6 +48,12 @@ pub fn park_timeout(limit: Duration) {
     std::thread::park_timeout(limit);
 }
 
+/// Leaves the processor to others for a moment, to those of a lower priority, too. Models never call it.
+#[cold]
+pub fn nap() {
+    std::thread::sleep(Duration::from_micros(50));
+}
+
 #[cfg(loom)]
 #[doc(hidden)]
 pub use loom::thread_local as loom_thread_local;

@@ -194,7 +194,8 @@ macro_rules! queue {
                 self.core.len()
             }
 
-            /// The most items that were in the queue at once.
+            /// The most items that were in the queue at once; of an unbounded [`Queue`], from 256 on, rounded up by less than
+            /// half a percent.
             #[must_use]
             pub fn len_peak(&self) -> usize {
                 self.core.len_peak()

@@ -271,7 +271,7 @@ impl<T> Ring<T> {
         index(self.tail.word.load(Ordering::Acquire))
     }
 
-    /// The most items that were there at once; it may count one that was being got while another was put.
+    /// The most items that were there at once; it may count one that was being got while another was put. See `raise_peak`.
     pub(super) fn len_peak(&self) -> usize {
         // ordering: relaxed, a number for a reader.
         let peak = self.tail.peak.load(Ordering::Relaxed);
@@ -311,7 +311,13 @@ impl<T> Ring<T> {
         within
     }
 
+    /// An unbounded queue that grows would write a new peak with every item: from 256 on it is rounded up, by less than half
+    /// a percent.
     fn raise_peak(&self, len: u64) {
+        let len = match self.maxsize {
+            u64::MAX => len + len / 256,
+            _ => len,
+        };
         // ordering: relaxed, a number that stands for itself.
         if len > self.tail.peak.load(Ordering::Relaxed) {
             // ordering: relaxed, as above.
@@ -387,7 +393,9 @@ impl<T> Cell<T> {
         })
     }
 
-    /// Waits for whoever claimed before the end was held. They are between two instructions, not between two polls.
+    /// Waits for whoever claimed before the end was held. They are between two instructions, not between two polls: V2 and V4
+    /// follow their claims without a wait, and nobody is waited for but them. So the wait is as long as the system keeps such a
+    /// thread off its processor, as with a mutex whose holder it takes off; who waits sleeps soon, and takes nobody's turn.
     fn await_turn(&self, turn: u64) {
         let backoff = Backoff::new();
         // ordering: rows A, B.

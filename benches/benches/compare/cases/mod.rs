@@ -9,6 +9,7 @@ pub mod datagrams;
 pub mod kv;
 mod memory;
 pub mod network;
+pub mod process;
 pub mod proxy;
 mod schedule;
 mod spawn;
@@ -18,7 +19,7 @@ pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; `blocking`, `network`, `streams` and `sync` stand beside.
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `network`, `process`, `streams` and `sync` stand beside.
 pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),

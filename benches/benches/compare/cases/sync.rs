@@ -236,7 +236,7 @@ pub fn shared_locks<R: Rt, L: Shared>() -> Vec<Case> {
     vec![case!(
         "rwlock_read",
         "as many tasks as workers lock for reading; per time",
-        1.0,
+        2.0,
         read::<R, L>
     )]
 }
@@ -333,7 +333,7 @@ pub fn fans<R: Rt, F: Fan>() -> Vec<Case> {
     vec![case!(
         "broadcast_8",
         "bursts of 64 values to 8 receivers; per value received",
-        1.0,
+        1.5,
         broadcast::<R, F>
     )]
 }
@@ -374,7 +374,7 @@ pub fn watches<R: Rt, W: Watched>() -> Vec<Case> {
     vec![case!(
         "watch_1000",
         "1,000 tasks watch one value; from its change until all ran, per task",
-        1.0,
+        1.5,
         watch::<R, W>
     )]
 }

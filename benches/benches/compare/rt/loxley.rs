@@ -13,9 +13,10 @@ use loxley_io::tls::TlsServer;
 use loxley_io::{
     StreamReader, StreamWriter, TcpListener, TcpStream, UdpSocket, copy_bidirectional,
 };
+use loxley_process::{Stdio, create_subprocess_exec, create_subprocess_shell};
 use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, to_thread, yield_now};
 
-use super::{Blocking, Datagrams, Duplex, Net, Proxy, Rt, Streams};
+use super::{Blocking, Children, Datagrams, Duplex, Net, Proxy, Rt, Streams};
 
 /// The subject of the comparison.
 pub struct Loxley;
@@ -105,6 +106,23 @@ impl Blocking for Loxley {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send {
         to_thread(work)
+    }
+}
+
+impl Children for Loxley {
+    async fn wait_for_child(program: &str) -> io::Result<Option<i32>> {
+        let child = create_subprocess_exec(program, [""; 0]).spawn().await?;
+        child.wait().await.map(|code| (code >= 0).then_some(code))
+    }
+
+    async fn hear_child(line: &str) -> io::Result<[Vec<u8>; 2]> {
+        let mut child = create_subprocess_shell(line)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .await?;
+        let output = child.communicate(None).await?;
+        Ok([output.stdout, output.stderr])
     }
 }
 

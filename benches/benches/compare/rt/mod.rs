@@ -65,6 +65,14 @@ pub trait Blocking: Rt {
     ) -> impl Future<Output = T> + Send;
 }
 
+/// A runtime's child processes.
+pub trait Children: Rt {
+    /// Starts a program without arguments and waits for its exit code; `None` if a signal ended it.
+    fn wait_for_child(program: &str) -> impl Future<Output = io::Result<Option<i32>>> + Send;
+    /// Runs a line of the shell and returns all of its stdout and stderr.
+    fn hear_child(line: &str) -> impl Future<Output = io::Result<[Vec<u8>; 2]>> + Send;
+}
+
 /// A runtime's TCP, and hyper on top of it.
 pub trait Net: Rt {
     /// A listening socket.

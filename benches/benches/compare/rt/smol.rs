@@ -12,7 +12,7 @@ use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Executor, Task, Timer};
 
-use super::{Blocking, Net, Rt};
+use super::{Blocking, Children, Net, Rt};
 
 static EXECUTOR: Executor<'static> = Executor::new();
 
@@ -110,6 +110,23 @@ impl Blocking for Smol {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send {
         smol::unblock(work)
+    }
+}
+
+impl Children for Smol {
+    async fn wait_for_child(program: &str) -> io::Result<Option<i32>> {
+        let mut child = smol::process::Command::new(program).spawn()?;
+        child.status().await.map(|status| status.code())
+    }
+
+    async fn hear_child(line: &str) -> io::Result<[Vec<u8>; 2]> {
+        let child = smol::process::Command::new("/bin/sh")
+            .args(["-c", line])
+            .stdout(smol::process::Stdio::piped())
+            .stderr(smol::process::Stdio::piped())
+            .spawn()?;
+        let output = child.output().await?;
+        Ok([output.stdout, output.stderr])
     }
 }
 

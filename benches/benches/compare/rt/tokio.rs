@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Blocking, Datagrams, Duplex, Net, Proxy, Rt, Streams};
+use super::{Blocking, Children, Datagrams, Duplex, Net, Proxy, Rt, Streams};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -107,6 +108,23 @@ impl Blocking for Tokio {
         tokio::task::spawn_blocking(work)
             .await
             .expect("no closure of a case panics")
+    }
+}
+
+impl Children for Tokio {
+    async fn wait_for_child(program: &str) -> io::Result<Option<i32>> {
+        let mut child = tokio::process::Command::new(program).spawn()?;
+        child.wait().await.map(|status| status.code())
+    }
+
+    async fn hear_child(line: &str) -> io::Result<[Vec<u8>; 2]> {
+        let child = tokio::process::Command::new("/bin/sh")
+            .args(["-c", line])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let output = child.wait_with_output().await?;
+        Ok([output.stdout, output.stderr])
     }
 }
 
