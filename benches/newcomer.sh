@@ -4,11 +4,11 @@
 #   crates   external crates in the tree, the program itself and the workspace's own apart
 #   cpu      CPU seconds (user and system) of a clean build, dev and release
 #   binary   bytes of the stripped release binary
-# Usage: benches/newcomer.sh [ROUNDS]; the least of ROUNDS (default 3) counts. Exits with 1 if a limit is not held:
+# Usage: benches/newcomer.sh [ROUNDS]; the least of ROUNDS (default 1) counts. Exits with 1 if a limit is not held:
 # at most 20 crates, no more CPU seconds than Tokio (with 10 % for the noise of the machine).
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
-rounds=${1:-3}
+rounds=${1:-1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0

@@ -1,5 +1,7 @@
-//! What users get wrong: each is an error, or a panic at the line, that names the thing and says what to change.
-//! Nothing leaks, and the next call works.  One test, because it counts the descriptors of the process.
+//! What users get wrong: each is an error, or a panic at the line, that names the thing and says what to change. Nothing leaks,
+//! and the next call works.
+//!
+//! One test, because it counts the descriptors of the process.
 
 mod streams_support;
 #[cfg(feature = "tls")]

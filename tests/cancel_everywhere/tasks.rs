@@ -14,6 +14,7 @@
 //! | `runtime/src/task/join.rs` | `Task` | `a_task_whose_await_is_given_up_ends_all_the_same` |
 //! | `runtime/src/task/local.rs` | `WithLocals` | `[runtime/tests/local.rs] local_tasks_end_with_the_main_future_and_on_its_thread` |
 //! | `runtime/src/task/callbacks.rs` | `Steps` | `callbacks_come_once_whatever_is_given_up` |
+//! | `runtime/src/group/arrivals.rs` | `announce_for_model` | `[loom-tests/tests/arrivals.rs] failure_is_heard_while_another_runs_on` |
 //! | `runtime/src/group/gather.rs` | `Gather, GatherResults, TryGather` | `every_way_to_wait_for_several_tasks` |
 //! | `runtime/src/group/shield.rs` | `Shield` | `every_way_to_wait_for_several_tasks` |
 //! | `runtime/src/group/wait.rs` | `Wait` | `every_way_to_wait_for_several_tasks` |

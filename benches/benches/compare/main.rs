@@ -2,6 +2,7 @@
 //!
 //! - `rt`: one face over the runtimes. `cases`: the work, written once. `measure`, `usage`, `alloc`: how it is counted.
 //! - `compare`: rounds, children, table, files. `client`, `client_tls`: the other end of the network cases.
+//! - `epoll`: the network cases without any runtime, as their ceiling.
 //!
 //! Never asserts anything about time. See [`USAGE`] for the options.
 #![allow(
@@ -21,6 +22,7 @@ mod cases;
 mod client;
 mod client_tls;
 mod compare;
+mod epoll;
 mod kit;
 mod measure;
 mod rt;
@@ -37,6 +39,7 @@ const RUNTIMES: &[Column] = &[
     ("loxley", loxley_cases),
     ("tokio", tokio_cases),
     ("smol", smol_cases),
+    ("epoll", epoll::cases),
 ];
 
 fn loxley_cases() -> Vec<Case> {
@@ -46,6 +49,7 @@ fn loxley_cases() -> Vec<Case> {
     [
         cases::runtime::<Loxley>(),
         cases::blocking::cases::<Loxley>(),
+        cases::groups::cases::<Loxley>(),
         cases::network::cases::<Loxley>(),
         cases::process::cases::<Loxley>(),
         cases::streams::cases::<Loxley>(),
@@ -72,6 +76,7 @@ fn tokio_cases() -> Vec<Case> {
     [
         cases::runtime::<Tokio>(),
         cases::blocking::cases::<Tokio>(),
+        cases::groups::cases::<Tokio>(),
         cases::network::cases::<Tokio>(),
         cases::process::cases::<Tokio>(),
         cases::streams::cases::<Tokio>(),
@@ -99,6 +104,7 @@ fn smol_cases() -> Vec<Case> {
     [
         cases::runtime::<Smol>(),
         cases::blocking::cases::<Smol>(),
+        cases::groups::cases::<Smol>(),
         cases::network::cases::<Smol>(),
         cases::process::cases::<Smol>(),
         cases::kv::cases::<Smol>(),

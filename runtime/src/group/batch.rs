@@ -4,6 +4,7 @@
 //! then its result until that is taken.
 
 use super::IntoTask;
+use super::arrivals::Roll;
 use crate::task::{Task, TaskError, TaskRef};
 use std::task::{Context, Poll};
 
@@ -139,7 +140,7 @@ pub trait IntoTasks<Values> {
 
     #[doc(hidden)]
     #[track_caller]
-    fn into_tasks(self) -> Self::Batch;
+    fn into_tasks(self, roll: &mut Roll) -> Self::Batch;
 }
 
 impl<I, T> IntoTasks<Vec<T>> for I
@@ -150,11 +151,11 @@ where
     type Batch = Vec<Slot<T>>;
 
     #[track_caller]
-    fn into_tasks(self) -> Self::Batch {
+    fn into_tasks(self, roll: &mut Roll) -> Self::Batch {
         let mut slots = Vec::new();
         // A loop and not a `map`: a closure would hide the caller's line.
         for task in self {
-            slots.push(Slot::new(task.into_task()));
+            slots.push(Slot::new(task.into_task_of(roll)));
         }
         slots
     }
@@ -219,8 +220,8 @@ macro_rules! tuple {
             type Batch = ($(Slot<$T>,)+);
 
             #[track_caller]
-            fn into_tasks(self) -> Self::Batch {
-                ($(Slot::new(self.$at.into_task()),)+)
+            fn into_tasks(self, roll: &mut Roll) -> Self::Batch {
+                ($(Slot::new(self.$at.into_task_of(roll)),)+)
             }
         }
 

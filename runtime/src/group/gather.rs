@@ -1,6 +1,6 @@
 //! Running tasks side by side for their results, in the order given.
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, Roll};
 use super::batch::{Batch, IntoTasks, TryBatch};
 use crate::task::TaskError;
 use loxley_sync::CancelledError;
@@ -59,7 +59,9 @@ use std::task::{Context, Poll, ready};
 #[track_caller]
 #[doc(alias = "join_all")]
 pub fn gather<Values, Tasks: IntoTasks<Values>>(tasks: Tasks) -> Gather<Tasks::Batch> {
-    Gather(Gathering::new(tasks.into_tasks(), Location::caller()))
+    let mut roll = Roll::new(false);
+    let tasks = tasks.into_tasks(&mut roll);
+    Gather(Gathering::new(tasks, roll.close(), Location::caller()))
 }
 
 /// [`gather`] for futures of `Result`s: gives the values if all are `Ok`.
@@ -107,8 +109,10 @@ where
     Tasks::Batch: TryBatch<E>,
     E: From<TaskError>,
 {
+    let mut roll = Roll::new(true);
+    let tasks = tasks.into_tasks(&mut roll);
     TryGather {
-        gathering: Gathering::new(tasks.into_tasks(), Location::caller()),
+        gathering: Gathering::new(tasks, roll.close(), Location::caller()),
         _error: PhantomData,
     }
 }
@@ -175,11 +179,11 @@ impl<Tasks: Batch> Gather<Tasks> {
 }
 
 impl<Tasks: Batch> Gathering<Tasks> {
-    fn new(tasks: Tasks, at: &'static Location<'static>) -> Self {
+    fn new(tasks: Tasks, arrivals: Arrivals, at: &'static Location<'static>) -> Self {
         Self {
             left: tasks.len(),
             tasks,
-            arrivals: Arrivals::default(),
+            arrivals,
             is_over: false,
             scope: Scope::new(Kind::Forward),
             heard: None,

@@ -6,6 +6,7 @@
 //! compiler sees two readings, and wants the type of the value from its surroundings. Looking for a task by `Any` at run
 //! time would have spared that, but typed every value of a task as a `Result` that is never an error.
 
+use super::arrivals::{Roll, announced};
 use crate::task::Task;
 use std::future::Future;
 
@@ -39,6 +40,17 @@ pub trait IntoTask<T> {
     /// If there is something to spawn, and this thread is in no runtime.
     #[track_caller]
     fn into_task(self) -> Task<T>;
+
+    /// The task, as one of several.
+    #[doc(hidden)]
+    #[track_caller]
+    fn into_task_of(self, roll: &mut Roll) -> Task<T>
+    where
+        Self: Sized,
+    {
+        roll.ask();
+        self.into_task()
+    }
 }
 
 impl<T> IntoTask<T> for Task<T> {
@@ -55,5 +67,10 @@ where
     #[track_caller]
     fn into_task(self) -> Task<T> {
         crate::create_task(self)
+    }
+
+    #[track_caller]
+    fn into_task_of(self, roll: &mut Roll) -> Task<T> {
+        crate::create_task(announced(roll.announce(self)))
     }
 }

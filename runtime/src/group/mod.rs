@@ -42,5 +42,6 @@ pub use wait_for::wait_for;
 
 /// What the models of `loom-tests` see of this room.
 pub(crate) mod model {
+    pub use super::arrivals::{Arrivals, Roll};
     pub use super::children::{Children, Closed, Ticket};
 }

@@ -44,7 +44,7 @@ pub(crate) use registry::{Registry, Roster};
 pub(crate) use run::{current_task, drop_quietly};
 pub(crate) use slot::Slot;
 pub use unhandled::{Reporter, UnhandledError};
-pub(crate) use waker::waker_of;
+pub(crate) use waker::{has_another_turn, waker_of};
 
 use join::{Failure, panic_message};
 use loxley_sync::Context;

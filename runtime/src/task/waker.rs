@@ -3,10 +3,10 @@
 
 use super::cell::Header;
 use super::trace::WakerOp;
-use super::{TaskRef, raw};
+use super::{TaskRef, raw, run};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use std::task::{RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
@@ -26,6 +26,16 @@ pub(crate) fn waker_of(task: &TaskRef) -> Waker {
     // SAFETY: the caller's reference keeps the task alive; the clone takes one of its own.
     let waker = unsafe { borrowed(task.as_ptr()) };
     (*waker).clone()
+}
+
+/// Whether `cx` is that of the task polled on this thread, and the task was woken since its poll began: it has another turn
+/// whatever it waits for.
+pub(crate) fn has_another_turn(cx: &Context<'_>) -> bool {
+    let data = NonNull::new(cx.waker().data().cast_mut().cast::<Header>());
+    data.is_some_and(|header| {
+        // SAFETY: the task that is being polled is alive.
+        run::is_current(header) && unsafe { header.as_ref() }.state.load().is_scheduled()
+    })
 }
 
 fn header(data: *const ()) -> NonNull<Header> {

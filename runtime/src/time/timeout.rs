@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "pins the body inside the timeout")]
 
 use super::Sleep;
+use crate::task::has_another_turn;
 use loxley_sync::ambient::scope::{Settled, Verdict};
 use loxley_sync::{CancelledError, CatchCancelled, catch_cancelled};
 use std::future::{Future, IntoFuture, poll_fn};
@@ -17,8 +18,8 @@ use std::{fmt, io};
 
 /// Polls `future` until it is ready, or until it has been waiting for longer than `limit`.
 ///
-/// The limit counts from the end of the first poll: a future that never waits cannot time out, not even with a limit of
-/// zero. When both are ready at once, the future wins.
+/// The limit counts from the end of the first poll, or of the second if the task was woken in the first: a future that never
+/// waits cannot time out, not even with a limit of zero. When both are ready at once, the future wins.
 ///
 /// # Errors
 ///
@@ -60,6 +61,7 @@ pub fn timeout<F: IntoFuture>(limit: Duration, future: F) -> Timeout<F::IntoFutu
         alarm: Alarm::Unset {
             limit,
             at: Location::caller(),
+            has_turned: false,
         },
         at: Location::caller(),
         reached: None,
@@ -129,6 +131,8 @@ enum Alarm {
     Unset {
         limit: Duration,
         at: &'static Location<'static>,
+        /// It has woken its own task once, and was given that turn without a limit.
+        has_turned: bool,
     },
     Set {
         sleep: Sleep,
@@ -253,7 +257,16 @@ impl Alarm {
         loop {
             match self {
                 // The future waits for the first time: now the clock is read.
-                Self::Unset { limit, at } => {
+                Self::Unset {
+                    limit,
+                    at,
+                    has_turned,
+                } => {
+                    // A turn is certain, and the limit is longer: most futures that wake themselves are ready in it.
+                    if !*has_turned && !limit.is_zero() && has_another_turn(cx) {
+                        *has_turned = true;
+                        return Poll::Pending;
+                    }
                     *self = Self::Set {
                         sleep: Sleep::after(*limit, at),
                         limit: Some(*limit),

@@ -376,7 +376,8 @@ pub(crate) fn request_again(error: CancelledError) {
 }
 
 /// Whether a request waits to be heard by the task that is being polled.
-pub(crate) fn is_requested() -> bool {
+#[must_use]
+pub fn is_requested() -> bool {
     host(|host| host.is_requested()).unwrap_or(false)
 }
 

@@ -6,6 +6,7 @@ use crate::rt::Rt;
 
 pub mod blocking;
 pub mod datagrams;
+pub mod groups;
 pub mod kv;
 mod memory;
 pub mod network;
@@ -19,7 +20,8 @@ pub mod sync;
 mod time;
 mod whole;
 
-/// The cases of the runtime itself, compiled for `R`; `blocking`, `network`, `process`, `streams` and `sync` stand beside.
+/// The cases of the runtime itself, compiled for `R`; `blocking`, `groups`, `network`, `process`, `streams` and `sync` stand
+/// beside.
 pub fn runtime<R: Rt>() -> Vec<Case> {
     [
         spawn::cases::<R>(),

@@ -1,5 +1,6 @@
 //! Loxley: the work-stealing flavour as a program would build it, but for the worker count.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -14,9 +15,12 @@ use loxley_io::{
     StreamReader, StreamWriter, TcpListener, TcpStream, UdpSocket, copy_bidirectional,
 };
 use loxley_process::{Stdio, create_subprocess_exec, create_subprocess_shell};
-use loxley_runtime::{Handle, Runtime, Task, create_task, sleep, timeout, to_thread, yield_now};
+use loxley_runtime::{
+    Handle, Runtime, Task, TaskGroup, create_task, gather, sleep, task_group, timeout, to_thread,
+    yield_now,
+};
 
-use super::{Blocking, Children, Datagrams, Duplex, Net, Proxy, Rt, Streams};
+use super::{Blocking, Children, Datagrams, Duplex, Groups, Net, Proxy, Rt, Streams};
 
 /// The subject of the comparison.
 pub struct Loxley;
@@ -98,6 +102,23 @@ impl Rt for Loxley {
         future: F,
     ) -> Option<F::Output> {
         timeout(limit, future).await.ok()
+    }
+}
+
+impl Groups for Loxley {
+    async fn group(count: usize) {
+        let ended = task_group(|tg: TaskGroup<Infallible>| async move {
+            for _ in 0..count {
+                tg.create_task(async {});
+            }
+            Ok(())
+        });
+        ended.await.expect("no child fails");
+    }
+
+    async fn gather(count: usize) -> Vec<usize> {
+        let values = gather((0..count).map(|n| async move { n }));
+        values.await.expect("no task of a case panics")
     }
 }
 

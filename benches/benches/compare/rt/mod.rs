@@ -57,6 +57,14 @@ pub trait Rt: Sized + 'static {
     ) -> impl Future<Output = Option<F::Output>> + Send;
 }
 
+/// What a runtime has for several tasks as one.
+pub trait Groups: Rt {
+    /// Spawns `count` empty tasks that belong together, and waits until all have ended.
+    fn group(count: usize) -> impl Future<Output = ()> + Send;
+    /// Spawns `count` tasks, each of which gives its number; the values in this order.
+    fn gather(count: usize) -> impl Future<Output = Vec<usize>> + Send;
+}
+
 /// A runtime's threads for blocking closures.
 pub trait Blocking: Rt {
     /// Runs a blocking closure on a thread for such.

@@ -7,12 +7,15 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use smol::future::FutureExt as _;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Executor, Task, Timer};
 
-use super::{Blocking, Children, Net, Rt};
+use super::{Blocking, Children, Groups, Net, Rt};
 
 static EXECUTOR: Executor<'static> = Executor::new();
 
@@ -102,6 +105,17 @@ impl Rt for Smol {
                 None
             })
             .await
+    }
+}
+
+impl Groups for Smol {
+    async fn group(count: usize) {
+        let mut set: FuturesUnordered<_> = (0..count).map(|_| EXECUTOR.spawn(async {})).collect();
+        while set.next().await.is_some() {}
+    }
+
+    async fn gather(count: usize) -> Vec<usize> {
+        join_all((0..count).map(|n| EXECUTOR.spawn(async move { n }))).await
     }
 }
 

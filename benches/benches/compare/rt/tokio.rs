@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Blocking, Children, Datagrams, Duplex, Net, Proxy, Rt, Streams};
+use super::{Blocking, Children, Datagrams, Duplex, Groups, Net, Proxy, Rt, Streams};
 
 /// The baseline of every ratio.
 pub struct Tokio;
@@ -100,6 +102,26 @@ impl Rt for Tokio {
         future: F,
     ) -> Option<F::Output> {
         tokio::time::timeout(limit, future).await.ok()
+    }
+}
+
+impl Groups for Tokio {
+    async fn group(count: usize) {
+        let mut set = JoinSet::new();
+        for _ in 0..count {
+            set.spawn(async {});
+        }
+        while let Some(ended) = set.join_next().await {
+            ended.expect("no child fails");
+        }
+    }
+
+    async fn gather(count: usize) -> Vec<usize> {
+        let tasks = (0..count).map(|n| tokio::spawn(async move { n }));
+        let results = join_all(tasks).await.into_iter();
+        results
+            .map(|result| result.expect("no task of a case panics"))
+            .collect()
     }
 }
 
