@@ -314,6 +314,18 @@ unsafe impl<T: Send> Send for Lock<T> {}
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 /// Possession of a [`Lock`]; dropping it releases the lock.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Lock, wait::block_on};
+///
+/// let count = Lock::new(1);
+/// let mut guard = block_on(count.acquire());
+/// *guard += 1;
+/// drop(guard); // Or the end of its block.
+/// assert_eq!(count.into_inner(), 2);
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct LockGuard<'a, T = ()> {

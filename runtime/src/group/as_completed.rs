@@ -49,6 +49,28 @@ pub fn as_completed<T>(tasks: impl IntoIterator<Item = Task<T>>) -> AsCompleted<
 /// # Cancel safety
 ///
 /// Dropping it detaches the tasks not given out.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{as_completed, create_task, sleep};
+/// use std::time::Duration;
+///
+/// loxley_runtime::run(async {
+///     let tasks = [50, 1].map(|ms| {
+///         create_task(async move {
+///             sleep(Duration::from_millis(ms)).await;
+///             ms
+///         })
+///     });
+///     let mut ended = as_completed(tasks);
+///     let mut sum = 0;
+///     while let Some(task) = ended.next().await {
+///         sum += task.await.unwrap();
+///     }
+///     assert_eq!(sum, 51);
+/// });
+/// ```
 #[must_use = "ask it for the `next` task"]
 pub struct AsCompleted<T> {
     tasks: Vec<Option<Task<T>>>,

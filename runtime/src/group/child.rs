@@ -55,6 +55,21 @@ impl<U: Send, E: Send> ChildOutput<E> for Result<U, E> {
 /// Awaited after it failed, or was cancelled with its group, it gives [`TaskError::Cancelled`]: its group has the error. The
 /// body and the siblings hear that the group shuts down before they get to see that, so that no error comes of an error.
 /// Given to [`gather`](crate::gather) and its like a child is a plain task, without that courtesy.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{TaskError, TaskGroup, task_group};
+///
+/// loxley_runtime::run(async {
+///     let group = task_group(|tg: TaskGroup<TaskError>| async move {
+///         let child = tg.create_task(async { Ok(7) });
+///         tg.create_task(async { /* not awaited by anybody but the group */ });
+///         Ok(child.await?)
+///     });
+///     assert_eq!(group.await.unwrap(), 7);
+/// });
+/// ```
 pub struct Child<T> {
     task: Task<T>,
     /// What the await gives one turn later.

@@ -130,6 +130,18 @@ pub struct Gather<Tasks>(Gathering<Tasks>);
 /// # Cancel safety
 ///
 /// Dropping it detaches the tasks.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::gather;
+///
+/// loxley_runtime::run(async {
+///     let (right, wrong) = gather((async { 1 }, async { if true { panic!("oh") } })).return_errors().await;
+///     assert_eq!(right.unwrap(), 1);
+///     assert!(wrong.is_err());
+/// });
+/// ```
 #[must_use = "the tasks run, but nothing waits for their results unless it is awaited"]
 pub struct GatherResults<Tasks>(Gathering<Tasks>);
 

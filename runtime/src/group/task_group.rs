@@ -225,6 +225,25 @@ impl<E: Send + 'static> fmt::Debug for TaskGroup<E> {
 }
 
 /// A group to be; made by [`TaskGroup::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{TaskError, TaskGroup};
+///
+/// loxley_runtime::run(async {
+///     // A thousand children, ten at a time.
+///     let group = TaskGroup::builder().limit(10).run(|tg: TaskGroup<TaskError>| async move {
+///         let children: Vec<_> = (0..1_000).map(|n| tg.create_task(async move { Ok(n) })).collect();
+///         let mut sum = 0;
+///         for child in children {
+///             sum += child.await?;
+///         }
+///         Ok(sum)
+///     });
+///     assert_eq!(group.await.unwrap(), 499_500);
+/// });
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing runs before `run`"]
 pub struct TaskGroupBuilder<E> {

@@ -82,6 +82,23 @@ pub fn wait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Wait<T> {
 }
 
 /// What [`wait`] returned with.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{Waited, create_task, wait};
+/// use std::time::Duration;
+///
+/// loxley_runtime::run(async {
+///     let ready = create_task(async { 7 });
+///     let never = create_task(std::future::pending());
+///     let Waited { done, pending } = wait([ready, never]).timeout(Duration::from_millis(100)).await;
+///     assert_eq!((done.len(), pending.len()), (1, 1));
+///     for task in pending {
+///         task.cancel();
+///     }
+/// });
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping the tasks detaches them"]
 pub struct Waited<T> {

@@ -10,6 +10,24 @@ use std::sync::Arc;
 /// Something failed, and no code is left that could be told.
 ///
 /// Its `Display` is one line that names the task, where it was spawned and what happened.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{Runtime, create_task};
+/// use std::sync::mpsc::channel;
+///
+/// let (tell, told) = channel();
+/// let runtime = Runtime::builder()
+///     .unhandled_error(move |error| {
+///         let _ = tell.send(error.message().to_owned());
+///     })
+///     .build()?;
+/// runtime.block_on(async { drop(create_task(async { if true { panic!("nobody looks") } })) });
+/// let message = told.recv().unwrap();
+/// assert!(message.contains("nobody looks"), "{message}");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct UnhandledError {
     task: Option<TaskRef>,

@@ -285,6 +285,20 @@ impl Alarm {
 /// The limit of a [`timeout`] was reached before its future was ready.
 ///
 /// Converts into an [`io::Error`] of kind [`TimedOut`](io::ErrorKind::TimedOut).
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::timeout;
+/// use std::{future::pending, io, time::Duration};
+///
+/// loxley_runtime::run(async {
+///     let limit = Duration::from_millis(1);
+///     let error = timeout(limit, pending::<()>()).await.unwrap_err();
+///     assert_eq!(error.limit(), Some(limit));
+///     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TimeoutError {

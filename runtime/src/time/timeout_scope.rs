@@ -77,6 +77,22 @@ where
 }
 
 /// Reads and moves the limit of a [`timeout_scope`]; cheap to clone, usable from any task or thread.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::timeout_scope;
+/// use std::time::Instant;
+///
+/// loxley_runtime::run(async {
+///     let result = timeout_scope(None, |limit| async move {
+///         assert_eq!(limit.when(), None);
+///         limit.reschedule(Some(Instant::now())).unwrap();
+///         std::future::pending::<()>().await;
+///     });
+///     assert!(result.await.is_err());
+/// });
+/// ```
 #[derive(Clone)]
 pub struct TimeoutHandle(Arc<Shared>);
 

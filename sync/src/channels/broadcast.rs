@@ -448,6 +448,20 @@ impl<T> Drop for Receiver<T> {
 pub struct SendError<T>(pub T);
 
 /// Why there was no value.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{broadcast, wait::block_on};
+///
+/// let (sender, mut receiver) = broadcast::channel(2);
+/// for n in 0..5 {
+///     sender.send(n).unwrap();
+/// }
+/// // Two were kept, three have fallen out.
+/// assert_eq!(block_on(receiver.recv()), Err(broadcast::RecvError::Lagged(3)));
+/// assert_eq!(block_on(receiver.recv()), Ok(3));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
     /// All senders are gone, and everything was read.
