@@ -140,6 +140,7 @@ const UNSAFE: &[&str] = &[
     "io/tests/support/lossy.rs",
     "process/src/sys.rs",
     "process/src/sys/clone.rs",
+    "process/tests/forked.rs",
     "process/tests/support/seccomp.rs",
     "runtime/src/driver/disposition.rs",
     "runtime/src/task/cancel.rs",

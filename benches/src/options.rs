@@ -6,7 +6,7 @@ cargo bench [-p loxley-benches] -- [options]
   --rounds N       rounds over everything (default 5; 2 with --quick)
   --workers N      worker threads of each runtime (default 2)
   --filter TEXT    only cases whose name contains TEXT (may be given several times)
-  --runtimes A,B   of loxley, tokio, smol (default all)
+  --runtimes A,B   of loxley, tokio, smol, epoll (default all)
   --aa             one more column, tokio again: what the noise alone does to a ratio
   --best           ratios of best rounds, not of medians: guidance where other work runs beside
   --quick          smaller inputs, a look in place of a measurement

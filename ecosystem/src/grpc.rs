@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
+use hyper::rt::{Read, Write};
 use hyper::{Request, Response};
 use loxley::http::{BoxError, Executor, Timer};
 use loxley::{TcpStream, create_task};
@@ -26,6 +27,18 @@ impl Channel {
     pub async fn connect(addr: &str) -> Result<Self, BoxError> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
+        Ok(Self::over(stream).await?)
+    }
+
+    /// Speaks HTTP/2 over a stream that is there: of TLS, of a Unix-domain socket.
+    ///
+    /// # Errors
+    ///
+    /// If the other end does not speak HTTP/2.
+    pub async fn over<S>(stream: S) -> hyper::Result<Self>
+    where
+        S: Read + Write + Unpin + Send + 'static,
+    {
         let protocol = http2::Builder::new(Executor).timer(Timer).clone();
         let (requests, connection) = protocol.handshake(stream).await?;
         drop(create_task(connection));

@@ -141,3 +141,25 @@ fn last_sender_goes_between_look_and_sleep() {
         leaving.join().unwrap();
     });
 }
+
+// edges: J1, J5, J6: what the grant carries is older than what was sent since
+#[test]
+fn value_of_the_grant_hides_a_later_one() {
+    model(|| {
+        let (sender, mut receiver) = watch::channel(0);
+        let sending = thread::spawn(move || {
+            sender.send(1).unwrap();
+            sender.send(2).unwrap();
+            sender
+        });
+        let mut last = 0;
+        while last != 2 {
+            block_on(receiver.changed()).unwrap();
+            let now = *receiver.borrow_and_update();
+            assert!(now > last, "{now} after {last}");
+            last = now;
+        }
+        assert_eq!(receiver.has_changed(), Ok(false));
+        drop(sending.join().unwrap());
+    });
+}

@@ -12,6 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,10 +65,15 @@ pub fn run<F: Future>(main: F) -> F::Output {
 /// ```
 ///
 /// Two runtimes in one process share no tasks, threads, timers or limits.
+///
+/// A process that was forked without becoming another program has none of the runtime's threads: there, `block_on` panics and
+/// the drop leaves everything as it is.
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     finished: bool,
+    /// The process that the threads are in.
+    process: u32,
 }
 
 impl Runtime {
@@ -90,6 +96,7 @@ impl Runtime {
             shared,
             threads,
             finished: false,
+            process: std::process::id(),
         }
     }
 
@@ -106,8 +113,8 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// On a thread that polls tasks (await the future there instead), with the future's own panic, and if the future's
-    /// task is cancelled.
+    /// On a thread that polls tasks (await the future there instead), with the future's own panic, if the future's
+    /// task is cancelled, and in a process forked from the one that started the runtime.
     ///
     /// # Examples
     ///
@@ -119,6 +126,7 @@ impl Runtime {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         refuse_nesting("block_on");
+        self.refuse_fork();
         match scheduler::block_on(&self.shared, future, Location::caller()) {
             Ok(output) => output,
             Err(TaskError::Panicked(panic)) => panic.resume(),
@@ -134,7 +142,21 @@ impl Runtime {
         future: F,
         at: &'static Location<'static>,
     ) -> Result<F::Output, TaskError> {
+        self.refuse_fork();
         scheduler::block_on(&self.shared, future, at)
+    }
+
+    /// Whether this is a fork of the process that the threads are in.
+    fn is_fork(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    #[track_caller]
+    fn refuse_fork(&self) {
+        assert!(
+            !self.is_fork(),
+            "this process was forked from the one that started the runtime and has none of its threads: make a new `Runtime` here"
+        );
     }
 
     /// Makes this the current runtime of the thread; see [`Handle::enter`].
@@ -185,6 +207,11 @@ impl Runtime {
 
     fn stop(&mut self, limit: Option<Duration>) -> ShutdownReport {
         self.finished = true;
+        if self.is_fork() {
+            // There is nobody to wait for, and a thread that is not here may hold any lock: nothing is touched or dropped.
+            let _ = ManuallyDrop::new(self.shared.clone());
+            return ShutdownReport::default();
+        }
         self.begin();
         let left = self.shared.join(limit);
         if left.workers == 0 {

@@ -3,7 +3,8 @@
 
 use loxley_runtime::testing::{Config, run};
 use loxley_runtime::{Task, TaskError, create_task, current_task, timeout, yield_now};
-use loxley_sync::{Condition, Lock, Queue, Semaphore, oneshot};
+use loxley_sync::error::BrokenBarrierError;
+use loxley_sync::{Barrier, Condition, Lock, Queue, Semaphore, oneshot};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -459,5 +460,159 @@ fn queue_why_are_getters_and_putters_waiting() {
             putter.await.unwrap();
         }
         assert_eq!(queue.len(), 2);
+    });
+}
+
+const PARTIES: u32 = 5;
+
+fn barrier() -> Arc<Barrier> {
+    Arc::new(Barrier::new(usize::try_from(PARTIES).unwrap()))
+}
+
+/// Tasks that wait at `barrier` and tell their index.
+fn wait_at(barrier: &Arc<Barrier>, tasks: u32) -> Vec<Task<Result<usize, BrokenBarrierError>>> {
+    let wait = |_| {
+        let barrier = barrier.clone();
+        create_task(async move { barrier.wait().await })
+    };
+    (0..tasks).map(wait).collect()
+}
+
+#[test]
+fn barrier_filling_tasks_wait_twice() {
+    asyncio(async {
+        let (barrier, log) = (barrier(), Log::default());
+        let tasks: Vec<_> = (0..PARTIES)
+            .map(|_| {
+                let (barrier, log) = (barrier.clone(), log.clone());
+                create_task(async move {
+                    for round in [1, 2] {
+                        barrier.wait().await.unwrap();
+                        log.lock().unwrap().push(round);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(logged(&log), [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
+        assert_eq!((barrier.n_waiting(), barrier.is_broken()), (0, false));
+    });
+}
+
+#[test]
+fn barrier_filling_tasks_check_return_value() {
+    asyncio(async {
+        let barrier = barrier();
+        let mut indices = Vec::new();
+        for task in wait_at(&barrier, 3 * PARTIES) {
+            indices.push(task.await.unwrap().unwrap());
+        }
+        assert_eq!(indices, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn barrier_filling_tasks_cancel_one() {
+    asyncio(async {
+        let barrier = barrier();
+        let mut tasks = wait_at(&barrier, PARTIES - 1);
+        yield_now().await;
+        let one = tasks.remove(1);
+        one.cancel();
+        assert!(is_cancelled(one).await);
+        assert_eq!((barrier.n_waiting(), barrier.is_broken()), (3, false));
+        tasks.extend(wait_at(&barrier, 2));
+        let mut indices = Vec::new();
+        for task in tasks {
+            indices.push(task.await.unwrap().unwrap());
+        }
+        assert_eq!(indices, [0, 1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn barrier_reset_while_tasks_waiting_and_waiting_again() {
+    asyncio(async {
+        let (barrier, log) = (barrier(), Log::default());
+        let tasks: Vec<_> = (1..PARTIES)
+            .map(|_| {
+                let (barrier, log) = (barrier.clone(), log.clone());
+                create_task(async move {
+                    assert_eq!(barrier.wait().await, Err(BrokenBarrierError));
+                    log.lock().unwrap().push(1);
+                    barrier.wait().await.unwrap();
+                    log.lock().unwrap().push(2);
+                })
+            })
+            .collect();
+        yield_now().await;
+        barrier.reset();
+        assert_eq!((barrier.n_waiting(), barrier.is_broken()), (0, false));
+        yield_now().await;
+        assert_eq!(logged(&log), [1, 1, 1, 1]);
+        assert_eq!(barrier.wait().await, Ok(4));
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(logged(&log), [1, 1, 1, 1, 2, 2, 2, 2]);
+    });
+}
+
+#[test]
+fn barrier_abort_when_exception_then_resetting() {
+    asyncio(async {
+        let barrier = barrier();
+        let tasks = wait_at(&barrier, PARTIES - 1);
+        yield_now().await;
+        let failing = create_task({
+            let barrier = barrier.clone();
+            async move {
+                let outcome: Result<(), &str> = Err("no table is free");
+                if outcome.is_err() {
+                    barrier.abort();
+                }
+                outcome
+            }
+        });
+        assert!(failing.await.unwrap().is_err());
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), Err(BrokenBarrierError));
+        }
+        assert!(barrier.is_broken());
+        assert_eq!(barrier.wait().await, Err(BrokenBarrierError));
+        barrier.reset();
+        for (index, task) in wait_at(&barrier, PARTIES).into_iter().enumerate() {
+            assert_eq!(task.await.unwrap(), Ok(index));
+        }
+    });
+}
+
+#[test]
+fn queue_join_and_shutdown_free_those_who_wait() {
+    asyncio(async {
+        let (queue, log) = (Queue::new(0), Log::default());
+        let workers = [(); 2].map(|()| {
+            let (queue, log) = (queue.clone(), log.clone());
+            create_task(async move {
+                while let Ok(item) = queue.get().await {
+                    log.lock().unwrap().push(item);
+                    yield_now().await;
+                    queue.task_done().unwrap();
+                }
+            })
+        });
+        for item in 0..100 {
+            queue.put(item).await.unwrap();
+        }
+        queue.join().await;
+        assert_eq!(logged(&log).iter().sum::<u32>(), (0..100).sum());
+        assert!(queue.task_done().is_err());
+        queue.shutdown(false);
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        queue.join().await;
     });
 }

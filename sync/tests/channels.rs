@@ -185,3 +185,24 @@ fn a_dropped_wait_for_change_sees_it_later() {
     drop(waiting);
     assert_eq!(receiver.has_changed(), Ok(true));
 }
+
+#[test]
+fn a_replaced_value_stays_until_those_who_were_told_of_it_wait_again() {
+    let token = Arc::new(());
+    let (sender, mut receiver) = watch::channel(None);
+    let mut changed = hand(receiver.changed()).pending();
+    sender.send(Some(token.clone())).unwrap();
+    assert_eq!(changed.ready(), Ok(()));
+    drop(changed);
+    assert_eq!(Arc::strong_count(&token), 2);
+    sender.send(None).unwrap();
+    assert_eq!(
+        Arc::strong_count(&token),
+        2,
+        "the receiver has a share in it"
+    );
+    assert!(receiver.borrow().is_none(), "but does not show it");
+    drop(receiver.changed());
+    assert_eq!(Arc::strong_count(&token), 1);
+    assert!(receiver.borrow_and_update().is_none());
+}

@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::cases::network::MESSAGE;
 use crate::client_tls;
-use crate::usage::nanos;
+use crate::usage::{cpu_nanos, nanos};
 
 /// Requests before the clock counts.
 pub const WARM_UP: Duration = Duration::from_millis(200);
@@ -159,7 +159,7 @@ fn connect(address: SocketAddr, length: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Moves bytes in one direction over one connection; how many.
+/// Moves bytes in one direction over one connection: how many, and the CPU time that it took here.
 fn bulk(
     address: SocketAddr,
     millis: u64,
@@ -175,9 +175,10 @@ fn bulk(
     };
     move_until(Instant::now() + WARM_UP)?;
     println!("warm");
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), cpu_nanos());
     let moved = move_until(begin + Duration::from_millis(millis))?;
-    println!("{moved} {} 0", nanos(begin.elapsed()));
+    let cpu = cpu_nanos() - cpu;
+    println!("{moved} {} {cpu}", nanos(begin.elapsed()));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - `rt`: one face over the runtimes. `cases`: the work, written once. `measure`, `usage`, `alloc`: how it is counted.
 //! - `compare`: rounds, children, table, files. `client`, `client_tls`: the other end of the network cases.
+//! - `epoll`: the network cases without any runtime, as their ceiling.
 //!
 //! Never asserts anything about time. See [`USAGE`] for the options.
 #![allow(
@@ -21,6 +22,7 @@ mod cases;
 mod client;
 mod client_tls;
 mod compare;
+mod epoll;
 mod kit;
 mod measure;
 mod rt;
@@ -37,6 +39,7 @@ const RUNTIMES: &[Column] = &[
     ("loxley", loxley_cases),
     ("tokio", tokio_cases),
     ("smol", smol_cases),
+    ("epoll", epoll::cases),
 ];
 
 fn loxley_cases() -> Vec<Case> {

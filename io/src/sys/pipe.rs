@@ -51,6 +51,15 @@ pub(crate) fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _len: usize) ->
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Gives a pipe room for `size` bytes, or as it was: what one user may have in pipes is limited.
+#[cfg(target_os = "linux")]
+pub(crate) fn enlarge(pipe: BorrowedFd<'_>, size: usize) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, size);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn enlarge(_pipe: BorrowedFd<'_>, _size: usize) {}
+
 /// Looks whether bytes can go through `fd` without blocking a thread, and puts it into non-blocking mode.
 pub(crate) fn take_over(fd: OwnedFd, access: Access) -> io::Result<(OwnedFd, Kind)> {
     let refuse = |why: Unfit| io::Error::new(io::ErrorKind::InvalidInput, why);

@@ -16,6 +16,9 @@ use loxley_io::net::{TcpListener, TcpStream};
 use loxley_runtime::testing::{Config, run};
 use loxley_runtime::{Runtime, timeout, yield_now};
 
+/// How long a test may take before it hangs: handshakes without optimisation are slow, and the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(120);
+
 /// Runs a test on several workers and on one thread. A test that hangs fails, and so does one that leaves tasks behind.
 #[track_caller]
 pub fn each<F: Future<Output = ()>>(test: impl Fn() -> F) {
@@ -23,7 +26,7 @@ pub fn each<F: Future<Output = ()>>(test: impl Fn() -> F) {
         Config::new().worker_threads(2),
         Config::new().current_thread(),
     ] {
-        let config = config.leak_check(true).limit(Duration::from_secs(30));
+        let config = config.leak_check(true).limit(LIMIT);
         run(config, async { test().await });
     }
 }
@@ -303,7 +306,7 @@ pub fn each_reporting<F: Future<Output = ()>>(test: impl Fn(Reports) -> F) {
             .build()
             .expect("a runtime");
         runtime
-            .block_on(async { timeout(Duration::from_secs(30), test(reports)).await })
+            .block_on(async { timeout(LIMIT, test(reports)).await })
             .expect("the test hangs");
     }
 }

@@ -4,7 +4,9 @@
 //! itself stands under a mutex of its own. Receivers wait in one of several *shards*, each a wait list, so that a
 //! thousand of them that come back do not meet at one mutex while the sender is still waking the rest.
 //!
-//! A waiter's grant carries nothing: a dropped waiter loses nothing, and finds the change the next time it looks.
+//! A waiter's grant carries a share in the value, so that those who look as soon as they are woken need not meet at the
+//! value's mutex; it is no more than what they would find there. So a dropped waiter loses nothing, and finds the change the
+//! next time it looks.
 //!
 //! | edge | by | word | under |
 //! |---|---|---|---|
@@ -12,7 +14,8 @@
 //! | J2 | changed | the version is another than the one seen | nothing |
 //! | J3 | changed | it is the same: raise the shard's bit, unless it is up; enlist with the version | the shard's mutex |
 //! | J4 | last sender gone | raise CLOSED; then as J1 | nothing |
-//! | J5 | send | grant all in the shard who have seen less; if nobody was there lower its bit | the shard's mutex |
+//! | J5 | send | grant all in the shard who have seen less, with the value that was sent and its version; if nobody was there lower the bit | the shard's mutex |
+//! | J6 | changed, borrow | the version is that of the grant: its value is the latest | nothing |
 //!
 //! *Legal*: if anybody is in a shard its bit is up. The bit may stay up when they are gone; the next sender finds out.
 //!
@@ -30,6 +33,7 @@ use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -66,15 +70,19 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
             receivers: 1,
             next_shard: 1,
         }),
-        shards: std::array::from_fn(|_| WaitList::new(Shard, ())),
+        shards: std::array::from_fn(|_| WaitList::new(Shard(PhantomData), ())),
     });
     let receiver = Receiver {
         channel: channel.clone(),
         seen: 0,
         shard: 0,
+        told: None,
     };
     (Sender { channel }, receiver)
 }
+
+/// A value and its version.
+type Told<T> = (u64, Arc<T>);
 
 /// The end that changes the value; clones change the same one.
 pub struct Sender<T> {
@@ -87,6 +95,8 @@ pub struct Receiver<T> {
     /// The version, as it stands in the word.
     seen: u64,
     shard: usize,
+    /// What the last grant carried, until it is looked at or the next wait begins.
+    told: Option<Told<T>>,
 }
 
 /// The value as it was when it was asked for. It holds no lock: the channel may go on meanwhile.
@@ -96,7 +106,7 @@ struct Channel<T> {
     /// Version, CLOSED, one bit per shard.
     word: AtomicU64,
     held: Mutex<Held<T>>,
-    shards: [WaitList<Shard>; SHARDS],
+    shards: [WaitList<Shard<T>>; SHARDS],
 }
 
 struct Held<T> {
@@ -108,7 +118,13 @@ struct Held<T> {
 }
 
 /// What is shared of a shard without its mutex: nothing, the word is the channel's.
-struct Shard;
+struct Shard<T>(PhantomData<fn() -> T>);
+
+/// What a receiver in a shard has seen, and what it is told.
+struct Note<T> {
+    seen: u64,
+    told: Option<Told<T>>,
+}
 
 fn version(word: u64) -> u64 {
     word & !(CLOSED | SHARD_BITS)
@@ -126,21 +142,21 @@ impl<T> Sender<T> {
             drop(held);
             return Err(SendError(value));
         }
-        let old = held.replace(value);
-        let before = self.channel.next_version();
+        let value = Arc::new(value);
+        let (old, before) = self.channel.replace(&mut held, &value);
         drop(held);
-        self.channel.wake(before);
+        self.channel.wake(before, Some(&value));
         drop(old);
         Ok(())
     }
 
     /// Replaces the value, whether there is a receiver or not, and returns the old one.
     pub fn send_replace(&self, value: T) -> Ref<T> {
+        let value = Arc::new(value);
         let mut held = self.channel.held.lock();
-        let old = held.replace(value);
-        let before = self.channel.next_version();
+        let (old, before) = self.channel.replace(&mut held, &value);
         drop(held);
-        self.channel.wake(before);
+        self.channel.wake(before, Some(&value));
         Ref(old)
     }
 
@@ -162,10 +178,10 @@ impl<T> Sender<T> {
                 drop(held);
                 continue;
             }
-            let old = held.replace(value);
-            let before = self.channel.next_version();
+            let value = Arc::new(value);
+            let (old, before) = self.channel.replace(&mut held, &value);
             drop(held);
-            self.channel.wake(before);
+            self.channel.wake(before, Some(&value));
             drop(old);
             return true;
         }
@@ -211,11 +227,22 @@ impl<T> Receiver<T> {
     /// The value as it is now, not counted as seen.
     #[must_use]
     pub fn borrow(&self) -> Ref<T> {
-        Ref(self.channel.value())
+        match &self.told {
+            Some((sent, value)) if *sent == version(self.channel.word()) => Ref(value.clone()),
+            _ => Ref(self.channel.value()),
+        }
     }
 
     /// The value as it is now, counted as seen.
+    #[inline]
     pub fn borrow_and_update(&mut self) -> Ref<T> {
+        if let Some((sent, value)) = self.told.take() {
+            // J6.
+            if sent == version(self.channel.word()) {
+                self.seen = sent;
+                return Ref(value);
+            }
+        }
         let held = self.channel.held.lock();
         // Under the mutex it is the version of this very value.
         self.seen = version(self.channel.word());
@@ -237,6 +264,8 @@ impl<T> Receiver<T> {
     }
 
     /// Waits until the value is another than the one seen, and counts it as seen.
+    ///
+    /// A value that is replaced stays in memory until the receivers that were woken for it look at the value or wait again.
     ///
     /// # Errors
     ///
@@ -292,9 +321,11 @@ impl<T> Receiver<T> {
         at: &'static Location<'static>,
     ) -> impl Future<Output = Result<(), RecvError>> + '_ {
         let shard = self.shard;
+        self.told = None;
         let change = Change {
             channel: &self.channel,
             seen: &mut self.seen,
+            told: &mut self.told,
             shard,
         };
         self.channel.shards[shard].claim(at, change)
@@ -312,6 +343,7 @@ impl<T> Receiver<T> {
             channel: channel.clone(),
             seen,
             shard,
+            told: None,
         }
     }
 }
@@ -327,18 +359,22 @@ impl<T> Channel<T> {
         self.held.lock().value.clone()
     }
 
-    /// J1, under the value's mutex; the word before, for [`wake`](Self::wake).
-    fn next_version(&self) -> u64 {
+    /// J1; the old value, to be dropped outside the mutex, and the word before, for [`wake`](Self::wake).
+    fn replace(&self, held: &mut Held<T>, value: &Arc<T>) -> (Arc<T>, u64) {
+        let old = mem::replace(&mut held.value, value.clone());
         // ordering: J1, rows A and B.
-        self.word.fetch_add(VERSION, Ordering::AcqRel)
+        (old, self.word.fetch_add(VERSION, Ordering::AcqRel))
     }
 
-    /// J5 for every shard whose bit is up in `word`.
-    fn wake(&self, word: u64) {
+    /// J5 for every shard whose bit is up in `word`, the word before J1, with the value sent there, or before J4.
+    fn wake(&self, word: u64, value: Option<&Arc<T>>) {
+        let sent = version(word.wrapping_add(VERSION));
         let mut first_panic = None;
         for shard in (0..SHARDS).filter(|shard| word & (1 << shard) != 0) {
             // A waker that panics does not keep the other shards waiting.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake_shard(shard))) {
+            if let Err(panic) =
+                catch_unwind(AssertUnwindSafe(|| self.wake_shard(shard, sent, value)))
+            {
                 first_panic.get_or_insert(panic);
             }
         }
@@ -348,7 +384,7 @@ impl<T> Channel<T> {
     }
 
     /// J5.
-    fn wake_shard(&self, shard: usize) {
+    fn wake_shard(&self, shard: usize, sent: u64, value: Option<&Arc<T>>) {
         let locked = self.shards[shard].lock();
         if locked.waiters() == 0 {
             // ordering: J5, relaxed: nothing travels with a bit going down, and the mutex orders it against J3.
@@ -356,7 +392,13 @@ impl<T> Channel<T> {
             return;
         }
         let word = self.word();
-        locked.grant_while(|_, (), seen| *seen != version(word) || word & CLOSED != 0);
+        locked.grant_while(|_, (), note| {
+            let grant = note.seen != version(word) || word & CLOSED != 0;
+            if grant {
+                note.told = value.map(|value| (sent, value.clone()));
+            }
+            grant
+        });
     }
 
     /// J3 as far as the word goes: whether there is a need to wait.
@@ -382,6 +424,7 @@ impl<T> Channel<T> {
 struct Change<'a, T> {
     channel: &'a Channel<T>,
     seen: &'a mut u64,
+    told: &'a mut Option<Told<T>>,
     shard: usize,
 }
 
@@ -397,44 +440,38 @@ impl<T> Change<'_, T> {
     }
 }
 
-impl<T> Claim<Shard> for Change<'_, T> {
+impl<T> Claim<Shard<T>> for Change<'_, T> {
     type Output = Result<(), RecvError>;
     const KIND: WaitKind = WaitKind::Event;
 
     #[inline]
-    fn attempt(&mut self, _: &WaitList<Shard>) -> Option<Self::Output> {
+    fn attempt(&mut self, _: &WaitList<Shard<T>>) -> Option<Self::Output> {
         self.look(self.channel.word())
     }
 
-    fn enter(&mut self, _: &mut Locked<'_, Shard>) -> Entry<Self::Output, u64> {
-        match self.channel.expect_waiter(*self.seen, self.shard) {
-            Ok(()) => Entry::Wait(*self.seen),
+    fn enter(&mut self, _: &mut Locked<'_, Shard<T>>) -> Entry<Self::Output, Note<T>> {
+        let seen = *self.seen;
+        match self.channel.expect_waiter(seen, self.shard) {
+            Ok(()) => Entry::Wait(Note { seen, told: None }),
             Err(word) => Entry::Done(self.look(word).unwrap_or(Ok(()))),
         }
     }
 
     #[inline]
-    fn granted(mut self, _: &WaitList<Shard>, _: u64) -> Self::Output {
+    fn granted(mut self, _: &WaitList<Shard<T>>, note: Note<T>) -> Self::Output {
+        *self.told = note.told;
         let word = self.channel.word();
         self.look(word).unwrap_or(Ok(()))
     }
 }
 
-impl<T> Held<T> {
-    /// J1; the old value is to be dropped outside the mutex.
-    fn replace(&mut self, value: T) -> Arc<T> {
-        mem::replace(&mut self.value, Arc::new(value))
-    }
-}
-
-impl Protocol for Shard {
+impl<T> Protocol for Shard<T> {
     type State = ();
-    /// The version seen.
-    type Note = u64;
+    type Note = Note<T>;
 
-    fn left(_: &WaitList<Self>, _: u64) {}
+    fn left(_: &WaitList<Self>, _: Note<T>) {}
 
-    fn give_back(_: &WaitList<Self>, _: u64) {}
+    fn give_back(_: &WaitList<Self>, _: Note<T>) {}
 }
 
 impl<T> Clone for Sender<T> {
@@ -455,7 +492,7 @@ impl<T> Drop for Sender<T> {
         if last {
             // ordering: J4, rows A and B.
             let before = self.channel.word.fetch_or(CLOSED, Ordering::AcqRel);
-            self.channel.wake(before);
+            self.channel.wake(before, None);
         }
     }
 }

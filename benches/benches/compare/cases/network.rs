@@ -10,7 +10,7 @@ use std::time::Duration;
 use loxley_benches::case::{Case, Metric, Params, Unit};
 
 use crate::alloc::{live_bytes, start_counting};
-use crate::measure::{Gate, on_first_poll};
+use crate::measure::Gate;
 use crate::rt::{Net, on_worker};
 use crate::usage::{cpu_nanos, resident_bytes};
 
@@ -106,6 +106,11 @@ pub(super) fn window(params: &Params) -> Duration {
 
 fn echo<R: Net>(params: &Params, connections: usize) -> Vec<f64> {
     let report = beside_client::<R>(params, serve_echo::<R>(), "echo", &connections.to_string());
+    echo_values(connections, &report)
+}
+
+/// The values of an echo case.
+pub fn echo_values(connections: usize, report: &Report) -> Vec<f64> {
     let first = if connections == 1 {
         report.round_trip
     } else {
@@ -115,16 +120,38 @@ fn echo<R: Net>(params: &Params, connections: usize) -> Vec<f64> {
 }
 
 fn accept<R: Net>(params: &Params) -> Vec<f64> {
-    let report = beside_client::<R>(params, serve_echo::<R>(), "accept", "1");
+    accept_values(&beside_client::<R>(
+        params,
+        serve_echo::<R>(),
+        "accept",
+        "1",
+    ))
+}
+
+/// The values of the accept case.
+pub fn accept_values(report: &Report) -> Vec<f64> {
     vec![report.per_second, report.server_cpu]
 }
 
+/// Those cases that `run` knows without a runtime.
+pub fn bare(run: impl Fn(&str) -> Option<fn(&Params) -> Vec<f64>>) -> Vec<Case> {
+    let cases = cases::<crate::rt::tokio::Tokio>().into_iter();
+    cases
+        .filter_map(|case| {
+            let run = run(case.name)?;
+            Some(Case { run, ..case })
+        })
+        .collect()
+}
+
 /// What was seen from both ends while the client counted.
-pub(super) struct Report {
+pub struct Report {
     pub(super) per_second: f64,
     round_trip: f64,
     /// Nanoseconds per request.
     pub(super) server_cpu: f64,
+    /// The same of the client, where it counts it: in place of the time of a round trip.
+    pub(super) client_cpu: f64,
 }
 
 /// Runs `serve`, which says where it serves, on `R` while the client does its `work`. `what` is the third of its words.
@@ -136,8 +163,15 @@ pub(super) fn beside_client<R: Net>(
 ) -> Report {
     let engine = R::start(params.workers);
     let address = R::block_on(&engine, R::spawn_on(&R::handle(&engine), serve));
+    let report = ask(params, &address, work, what);
+    R::stop(engine);
+    report
+}
+
+/// What is seen from both ends while the client does its `work` with the server at `address`, which is in this process.
+pub fn ask(params: &Params, address: &str, work: &str, what: &str) -> Report {
     let millis = window(params).as_millis().to_string();
-    let mut client = Client::start(&[work, &address, what, &millis]);
+    let mut client = Client::start(&[work, address, what, &millis]);
     client.line();
     let cpu = cpu_nanos();
     let report = client.line();
@@ -150,11 +184,11 @@ pub(super) fn beside_client<R: Net>(
         panic!("the client said {report:?}")
     };
     client.finish();
-    R::stop(engine);
     Report {
         per_second: requests / nanos * 1e9,
         round_trip,
         server_cpu: cpu / requests,
+        client_cpu: round_trip / requests,
     }
 }
 
@@ -249,8 +283,10 @@ async fn receive<R: Net>(listener: &R::Listener, gate: &'static Gate, count: usi
         let mut stream = R::accept(listener).await.expect("the client connects");
         R::detach(R::spawn(async move {
             let mut buffer = [0; 1];
+            // Nothing around the read: it would weigh in every task. The last one may be about to wait still.
+            gate.arrive();
             // An end or an error is the client going away.
-            let _ = on_first_poll(R::read(&mut stream, &mut buffer), || gate.arrive()).await;
+            let _ = R::read(&mut stream, &mut buffer).await;
         }));
     }
     gate.opened().await;

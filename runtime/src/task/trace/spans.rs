@@ -37,7 +37,7 @@ impl Trace {
 
     #[cold]
     fn begin(&self, task: &Header, size: usize) -> Span {
-        let name = task.cold_if_any().and_then(|cold| cold.name.lock().clone());
+        let name = task.cold.get().and_then(|cold| cold.name.lock().clone());
         let at = task.spawned_at;
         let span = tracing::trace_span!(
             target: "runtime::task",
