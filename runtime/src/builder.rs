@@ -97,6 +97,9 @@ impl Builder {
 
     /// The strict flavour: no worker threads; `block_on` runs everything on the calling thread, in one first-in, first-out
     /// queue, in asyncio's order.
+    ///
+    /// **Differs from asyncio** in one thing: while tasks are ready, I/O is looked at after a round by which 61 of them have
+    /// run, not after every round. [`event_interval(1)`](Self::event_interval) looks after every round.
     pub fn current_thread(mut self) -> Self {
         self.workers = Workers::Strict;
         self
@@ -140,9 +143,9 @@ impl Builder {
     }
 
     /// Every how many rounds a busy worker looks at timers and I/O. Default 61; less than 2 counts as 2, as one
-    /// round in so many is spent looking.
+    /// round in so many is spent looking. On the strict flavour: after how many tasks, at the end of a round; 1 is allowed.
     pub fn event_interval(mut self, rounds: u32) -> Self {
-        self.config.event_interval = rounds.max(2);
+        self.config.event_interval = rounds.max(1);
         self
     }
 
@@ -276,6 +279,9 @@ impl Builder {
     /// system says when it refuses a thread or a descriptor. Nothing is left running then.
     pub fn build(mut self) -> io::Result<Runtime> {
         self.config.workers = self.worker_count()?;
+        if self.config.workers > 0 {
+            self.config.event_interval = self.config.event_interval.max(2);
+        }
         if self.blocking_threads_max == 0 {
             return Err(invalid(
                 "max_blocking_threads: 0 threads could never run a job; give at least 1",

@@ -372,3 +372,48 @@ fn the_current_task_is_the_one_that_runs() {
         log.expect("x y x y");
     });
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_ready_comes_before_descriptors_and_those_before_timers() {
+    use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    use loxley_runtime::sleep_until;
+    use std::io::Write as _;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+    bounded(|watch| {
+        let runtime = watch.build(Runtime::builder().current_thread().event_interval(1));
+        let log = Log::default();
+        runtime.block_on(async {
+            let say = |what: &'static str| {
+                let log = log.clone();
+                move || log.say(what)
+            };
+            let (ours, theirs) = UnixStream::pair().expect("a pair");
+            let deadline = Instant::now() + Duration::from_millis(1);
+            let (io, timer, ready) = (say("io"), say("timer"), say("ready"));
+            let fires = create_task(async move {
+                sleep_until(deadline).await;
+                timer();
+            });
+            let reads = create_task(async move {
+                let source = Registration::new_unready(ours.as_fd(), Interest::Read);
+                let source = source.expect("registered");
+                let _ = source.readiness(Direction::Read).await.expect("readable");
+                io();
+            });
+            yield_now().await;
+            // Both become due in the round that this is part of.
+            (&theirs).write_all(b"x").expect("there is room");
+            while Instant::now() < deadline + Duration::from_millis(1) {}
+            let runs = create_task(async move { ready() });
+            yield_now().await;
+            log.say("main");
+            for task in [fires, reads, runs] {
+                task.await.unwrap();
+            }
+        });
+        log.expect("ready main io timer");
+    });
+}

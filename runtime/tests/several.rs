@@ -1,6 +1,6 @@
 //! Waiting for several things at once: the first failure, the first of different futures, one after the other as a stream.
 
-use loxley_runtime::{ReturnWhen, Runtime, create_task, race, wait, yield_now};
+use loxley_runtime::{ReturnWhen, Runtime, TaskError, create_task, gather, race, wait, yield_now};
 use loxley_sync::Event;
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -84,6 +84,42 @@ fn an_error_is_a_failure_only_where_it_is_said() {
             assert_eq!(task.await.unwrap(), Err("no disk"));
         }
         waited.pending[0].cancel();
+    });
+}
+
+#[test]
+fn many_gatherings_of_futures_and_tasks_miss_no_end() {
+    both(|| async {
+        for round in 0..400_usize {
+            let work = move |n: usize| async move {
+                for _ in 0..(n * 7 + round) % 3 {
+                    yield_now().await;
+                }
+                assert!(n != 19 || round % 8 != 3, "on purpose");
+                n
+            };
+            let futures = gather((0..20).map(work)).return_errors();
+            let tasks = gather((0..20).map(|n| create_task(work(n))));
+            let tasks: Result<Vec<usize>, TaskError> = tasks.await;
+            let all = futures.await;
+            let fails = round % 8 == 3;
+            assert_eq!(tasks.is_err(), fails);
+            assert_eq!(all[19].is_err(), fails);
+            for (n, result) in all.into_iter().enumerate().take(19) {
+                assert_eq!(result.unwrap(), n);
+            }
+            // The first failure, while others wait for ever.
+            if fails {
+                let asked = Arc::new(Event::new());
+                let waits = asked.clone();
+                let forever = async move { waits.wait().await };
+                let fails = async move {
+                    work(19).await;
+                };
+                assert!(gather((forever, fails)).await.unwrap_err().is_panic());
+                asked.set();
+            }
+        }
     });
 }
 

@@ -291,3 +291,55 @@ fn a_sleep_on_a_thread_in_no_runtime_panics_with_the_line_that_made_it() {
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(text.contains("tests/time.rs"), "{text}");
 }
+
+#[test]
+fn a_limit_ends_a_body_that_wakes_itself_for_ever() {
+    both(|runtime| {
+        runtime.block_on(async {
+            let restless = create_task(timeout(MS, async {
+                loop {
+                    yield_now().await;
+                }
+            }));
+            assert!(restless.await.unwrap().is_err());
+        });
+    });
+}
+
+#[test]
+fn a_body_that_wakes_its_task_in_its_first_poll_gets_the_turn_before_a_timer_is_armed() {
+    paused().block_on(async {
+        let armed_timers = || Handle::current().metrics().armed_timers;
+        // What wakes itself once is ready in that turn.
+        let mut limited = Box::pin(timeout(MS, yield_now()));
+        poll_fn(|cx| {
+            assert!(limited.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(armed_timers(), 0);
+        assert_eq!(limited.await, Ok(()));
+        // What waits on has a limit all the same.
+        let mut limited = Box::pin(timeout(MS, pending::<()>()));
+        for armed in [0, 1] {
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                assert!(limited.as_mut().poll(cx).is_pending());
+                assert_eq!(armed_timers(), armed);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        assert!(limited.await.is_err());
+        // One that has a waker of its own is polled only if that is called.
+        let mut limited = Box::pin(timeout(MS, pending::<()>()));
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            let mut own = Context::from_waker(Waker::noop());
+            assert!(limited.as_mut().poll(&mut own).is_pending());
+            assert_eq!(armed_timers(), 1);
+            Poll::Ready(())
+        })
+        .await;
+    });
+}

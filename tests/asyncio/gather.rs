@@ -8,6 +8,8 @@
 //! | the first failure comes at once; the others run on | `[groups] the_first_failure_ends_a_gathering_and_the_others_run_on` |
 //! | … a cancelled task counts as a failure | `a_cancelled_task_is_a_failure_of_its_gathering` |
 //! | … and cancelling one does not cancel the others | `cancelling_one_task_leaves_the_others_of_its_gathering_alone` |
+//! | … a task that asked itself to stop gives no value, and is one at once | `a_task_that_asked_itself_to_stop_fails_its_gathering_at_once` |
+//! | … a panic is one at once | `a_panic_fails_its_gathering_at_once` |
 //! | with `return_errors` all are waited for, failures are values | `[groups] gather_with_errors_waits_for_all` |
 //! | cancelling the awaiter cancels every task | `[groups] cancelling_the_awaiter_of_a_gathering_cancels_every_task_of_it` |
 //! | … and goes on when the first has ended cancelled, slower ones still cleaning up | `a_cancelled_gathering_goes_on_when_the_first_task_has_ended_cancelled` |
@@ -23,7 +25,7 @@
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 
-use super::{Count, both, cancelled, parked, strict, turns, until};
+use super::{Count, both, cancelled, me, parked, strict, turns, until};
 use loxley::{
     Event, Task, TaskError, catch_cancelled, create_task, gather, try_gather, with_cleanup,
 };
@@ -40,6 +42,34 @@ fn futures_start_in_the_order_given_before_anything_is_awaited() {
         turns(1).await;
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
         let _: Vec<()> = all.await.unwrap();
+    });
+}
+
+#[test]
+fn a_task_that_asked_itself_to_stop_fails_its_gathering_at_once() {
+    both(async || {
+        let event = Arc::new(Event::new());
+        let waits = event.clone();
+        let asks = async {
+            assert!(me().cancel());
+            7
+        };
+        let other = async move { waits.wait().await };
+        assert!(gather((asks, other)).await.unwrap_err().is_cancelled());
+        event.set();
+    });
+}
+
+#[test]
+fn a_panic_fails_its_gathering_at_once() {
+    both(async || {
+        let event = Arc::new(Event::new());
+        let waits = event.clone();
+        let fails = async { panic!("on purpose") };
+        let other = async move { waits.wait().await };
+        let both: Result<((), ()), _> = gather((fails, other)).await;
+        assert!(both.unwrap_err().is_panic());
+        event.set();
     });
 }
 

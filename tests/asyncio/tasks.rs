@@ -4,6 +4,7 @@
 //! |---|---|
 //! | making a task runs none of it | `[order] creating_a_task_runs_none_of_it_before_the_first_await_that_waits` |
 //! | tasks start in the order in which they were made | `[order] tasks_start_in_the_order_of_their_spawns` |
+//! | what is ready runs before what descriptors and then timers make ready | `[order] what_is_ready_comes_before_descriptors_and_those_before_timers` |
 //! | tasks that yield take turns | `[order] ten_tasks_that_yield_take_turns` |
 //! | awaiting a future does not yield, awaiting a task does | `[order] awaiting_a_coroutine_does_not_yield_but_awaiting_a_task_does` |
 //! | awaiting a finished task does not yield | `[order] awaiting_a_finished_task_returns_without_yielding` |

@@ -23,6 +23,11 @@
 //! | a body that swallowed a request from outside, and kept its count, is cancelled by the limit | `a_swallowed_request_whose_count_stands_turns_the_limit_into_a_cancellation` |
 //! | a limit touches no branch beside it | `a_limit_interrupts_its_own_body_and_nothing_beside_it` |
 //! | a limit reaches through tasks that are awaited | `[time] a_limit_reaches_through_tasks_and_other_limits` |
+//! | a limit can be moved, set and taken away | `[timeout_scope] the_body_moves_its_limit_later_earlier_and_away` |
+//! | … by others, too | `[timeout_scope] another_task_moves_the_limit_of_a_body_that_waits` |
+//! | … but only while its body runs: before and after it says why not | `[timeout_scope] the_limit_moves_only_while_the_scope_runs` |
+//! | … it says whether it has passed, also while the body cleans up | `[timeout_scope] a_body_that_cleans_up_is_expiring_and_what_goes_on_gives_its_value` |
+//! | a body that only yields is ended, too | `[time] a_limit_ends_a_body_that_wakes_itself_for_ever` |
 //! | `wait_for` of something done gives it, even with no time | `wait_for_of_a_finished_task_gives_its_value_with_no_time_left` |
 //! | … cancels the task and waits for its clean-up | `[groups] wait_for_waits_for_the_clean_up_of_the_task_it_had_to_cancel` |
 //! | … a failure in the clean-up is what comes out | `wait_for_gives_the_failure_of_the_clean_up` |
