@@ -398,12 +398,14 @@ impl Pair {
     }
 
     fn apply(&mut self, chosen: &Move) {
-        // Beyond the top level's reach the order within a tick is not kept, so the walk stays inside it.
+        // Beyond the top level's reach the order within a tick is not kept, so the walk stays inside it: as seen from where the
+        // wheel stands, which a few steps may leave far behind.
         const END: u64 = 1 << 41;
+        let end = signed(self.wheel.now + END) - signed(self.now);
         match *chosen {
-            Move::Insert(far) => self.insert(far.min(signed(END))),
+            Move::Insert(far) => self.insert(far.min(end)),
             Move::Remove(which) => self.remove(which),
-            Move::Reset(which, far) => self.reset(which, far.min(signed(END))),
+            Move::Reset(which, far) => self.reset(which, far.min(end)),
             Move::Advance(by) => self.advance(self.now + by),
             Move::Steps(count, by) => {
                 self.now += by;
