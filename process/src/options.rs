@@ -20,7 +20,7 @@ use crate::reap::Means;
 use crate::start::start;
 use crate::stdio::{Stdio, Streams, Theirs};
 use crate::sys::Setup;
-use crate::sys::clone::Plan;
+use crate::sys::plan::Plan;
 
 /// The bits that a file's rights have, and a mask of them may take away.
 const UMASK_MAX: u32 = 0o777;

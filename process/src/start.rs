@@ -21,7 +21,8 @@ use crate::orphans;
 use crate::process::Process;
 use crate::reap::Child;
 use crate::stdio::{Ours, Theirs};
-use crate::sys::clone::{self, Cloned};
+use crate::sys::clone;
+use crate::sys::plan::Cloned;
 
 /// A child that nobody has asked for yet.
 struct Started {

@@ -15,6 +15,7 @@ pub(crate) mod clone;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 #[path = "sys/no_clone.rs"]
 pub(crate) mod clone;
+pub(crate) mod plan;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -26,7 +26,8 @@ use std::ptr;
 use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
-use super::{Setup, as_pid, reap_failed};
+use super::plan::{Cloned, Plan};
+use super::{as_pid, reap_failed};
 
 /// What is left of a child's stack by the calls below is much less.
 const STACK: usize = 32 << 10;
@@ -35,26 +36,6 @@ const STACK_ALIGN: usize = 16;
 
 /// How a child that could not become a program exits; nobody sees it.
 const EXIT_FAILED: i32 = 127;
-
-/// A child to be, in the form that the kernel takes.
-pub(crate) struct Plan<'a> {
-    /// Where the program may be, in the order in which they are tried.
-    pub(crate) programs: Vec<CString>,
-    pub(crate) args: Vec<CString>,
-    pub(crate) env: Vec<CString>,
-    pub(crate) cwd: Option<CString>,
-    /// What becomes descriptors 0, 1 and 2; none of them is one of these here. `None` is inherited.
-    pub(crate) streams: [Option<&'a OwnedFd>; 3],
-    pub(crate) process_group: Option<i32>,
-    pub(crate) setup: &'a Setup,
-    pub(crate) wants_pidfd: bool,
-}
-
-/// A process that was made.
-pub(crate) struct Cloned {
-    pub(crate) pid: u32,
-    pub(crate) pidfd: Option<OwnedFd>,
-}
 
 /// What the child sees of its parent's memory.
 struct Shared<'a> {

@@ -2,20 +2,17 @@
 #![expect(unsafe_code, reason = "takes the output through the erased cell")]
 
 use super::cell::Header;
+use super::failure::{Failure, TaskError};
 use super::raw::{self, Counted, Fresh, Scheduled};
 use super::run;
 use super::state::DropJoin;
-use super::unhandled::Reporter;
 use super::{Schedule, TaskId};
 use loxley_sync::CancelledError;
 use loxley_sync::ambient::scope::{self, Kind, Scope, Verdict};
 use loxley_sync::ambient::{self, WaitKind, WaitReason};
-use loxley_sync::prim::lock::Mutex;
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -496,147 +493,4 @@ impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Task").field(&self.as_ref()).finish()
     }
-}
-
-/// Why a task has no result.
-///
-/// # Examples
-///
-/// ```
-/// use loxley_runtime::{TaskError, create_task};
-///
-/// loxley_runtime::run(async {
-///     let task = create_task(std::future::pending::<()>());
-///     task.cancel_with("not needed any more");
-///     match task.await {
-///         Err(TaskError::Cancelled(error)) => assert_eq!(error.message(), Some("not needed any more")),
-///         other => panic!("{other:?}"),
-///     }
-/// });
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TaskError {
-    /// It was asked to stop, and did.
-    Cancelled(CancelledError),
-    /// It panicked.
-    Panicked(Panic),
-}
-
-impl TaskError {
-    /// Whether the task was cancelled.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled(_))
-    }
-
-    /// Whether the task panicked.
-    #[must_use]
-    pub fn is_panic(&self) -> bool {
-        matches!(self, Self::Panicked(_))
-    }
-}
-
-impl fmt::Display for TaskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled(error) => write!(f, "task {error}"),
-            Self::Panicked(panic) => write!(f, "task panicked: {}", panic.message()),
-        }
-    }
-}
-
-impl std::error::Error for TaskError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Cancelled(error) => Some(error),
-            Self::Panicked(_) => None,
-        }
-    }
-}
-
-/// So that `task.await?` works where errors are those of I/O.
-impl From<TaskError> for io::Error {
-    fn from(error: TaskError) -> Self {
-        Self::other(error)
-    }
-}
-
-/// How a task ended without an output, as kept in its cell: one word.
-pub(crate) enum Failure {
-    Cancelled,
-    Panicked(Box<Panic>),
-}
-
-/// A panic caught in a task, with what it was thrown with.
-pub struct Panic {
-    message: Box<str>,
-    /// Behind a lock only because a payload is `Send` and an error should be `Sync` too.
-    payload: Mutex<Option<Box<dyn Any + Send>>>,
-    reporter: Option<Reporter>,
-}
-
-impl Panic {
-    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
-        Self {
-            message: panic_message(&*payload).into(),
-            payload: Mutex::new(Some(payload)),
-            reporter: None,
-        }
-    }
-
-    /// What the panic said, or that it said nothing readable.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// What the panic was thrown with.
-    #[must_use]
-    pub fn into_payload(self) -> Box<dyn Any + Send> {
-        let payload = self.payload.lock().take();
-        payload.unwrap_or_else(|| Box::new("the payload was taken"))
-    }
-
-    /// Lets the panic go on in this thread.
-    ///
-    /// # Panics
-    ///
-    /// Always: that is its purpose.
-    pub fn resume(self) -> ! {
-        std::panic::resume_unwind(self.into_payload())
-    }
-
-    pub(super) fn set_reporter(&mut self, reporter: Reporter) {
-        self.reporter = Some(reporter);
-    }
-
-    pub(super) fn reporter(&self) -> Option<Reporter> {
-        self.reporter.clone()
-    }
-}
-
-impl Drop for Panic {
-    /// A payload whose own drop panics is the last thing that should end whoever handles an error.
-    fn drop(&mut self) {
-        let payload = self.payload.lock().take();
-        if let Some(payload) = payload {
-            super::drop_quietly(payload);
-        }
-    }
-}
-
-impl fmt::Debug for Panic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Panic").field(&self.message).finish()
-    }
-}
-
-/// The text of a panic, where it has one.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(a payload that is no text)")
 }

@@ -7,7 +7,8 @@
     reason = "lets a borrowing future be a task for as long as `scoped` runs"
 )]
 
-use super::join::{self, TaskError, TaskRef};
+use super::failure::TaskError;
+use super::join::{self, TaskRef};
 use super::raw::{Scheduled, Turn};
 use super::slot::Slot;
 use super::unhandled::Reporter;

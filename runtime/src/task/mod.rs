@@ -15,6 +15,7 @@ mod callbacks;
 mod cancel;
 mod cell;
 mod cold;
+mod failure;
 mod join;
 mod local;
 mod main;
@@ -34,8 +35,9 @@ pub(crate) use after::{AfterEnd, leave as leave_after_end};
 pub(crate) use callbacks::register;
 pub use callbacks::{CallbackId, Steps};
 pub use cell::Place;
+pub use failure::{Panic, TaskError};
 pub(crate) use join::make;
-pub use join::{Panic, Task, TaskError, TaskRef};
+pub use join::{Task, TaskRef};
 pub(crate) use local::{Locals, Site, WithLocals};
 pub(crate) use main::{Host, Main};
 pub(crate) use raw::Fresh;
@@ -46,7 +48,7 @@ pub(crate) use slot::Slot;
 pub use unhandled::{Reporter, UnhandledError};
 pub(crate) use waker::{has_another_turn, waker_of};
 
-use join::{Failure, panic_message};
+use failure::{Failure, panic_message};
 use loxley_sync::Context;
 use std::sync::Arc;
 
@@ -168,7 +170,8 @@ pub fn refuse(task: Scheduled) {
 #[doc(hidden)]
 pub mod model {
     pub use super::cell::Place;
-    pub use super::join::{Task, TaskError, TaskRef, spawn};
+    pub use super::failure::TaskError;
+    pub use super::join::{Task, TaskRef, spawn};
     pub use super::raw::{Scheduled, Turn};
     pub use super::registry::{Registry, Roster};
     pub use super::slot::Slot;
