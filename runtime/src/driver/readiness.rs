@@ -254,6 +254,16 @@ impl Readiness {
         Self::check(before, direction)
     }
 
+    /// R4: false if nobody's waker is stored, but for one that an R2 is about to take.
+    ///
+    /// Asked by a waiter that has announced itself.
+    #[inline]
+    fn may_wait(&self, direction: Direction) -> bool {
+        // ordering: Relaxed. The caller's own `announce` comes earlier on this word, so a clear bit is the work of an R2
+        // after it, which drains the wakers under the lock; a set bit is only a reason to look there.
+        self.0.load(Ordering::Relaxed) & direction.waits_bit() != 0
+    }
+
     /// R2: an event of generation `generation` (as many bits of it as `generation_mask` has) with these `bits`.
     fn report(&self, generation: u32, generation_mask: u32, bits: u64) -> Report {
         debug_assert!(bits & !(BITS_MASK & !SHUTDOWN & !READER_WAITS & !WRITER_WAITS) == 0);
@@ -558,7 +568,13 @@ impl Source {
     }
 
     /// R4: `id` no longer waits.
+    ///
+    /// For most it has come to an end before: the event that woke them took their wakers along, and without a look at the
+    /// word each of them would take the lock to find that out.
     pub fn unlink(&self, direction: Direction, id: WaiterId) {
+        if !self.readiness.may_wait(direction) {
+            return;
+        }
         let waker = self.waiters.lock().remove(direction, id);
         drop(waker);
     }

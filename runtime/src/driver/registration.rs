@@ -15,7 +15,7 @@ use loxley_sync::ambient::{WaitKind, poll_budget, wait_reason};
 use loxley_sync::prim::atomic::{AtomicU32, Ordering};
 
 use super::DriverHandle;
-use super::readiness::{Cleared, Direction, ReadyEvent, ShutDown, WaiterId};
+use super::readiness::{Cleared, Direction, ReadyEvent, ShutDown, Source, WaiterId};
 use super::slab::{Key, Refused, SOURCES_MAX};
 
 /// Which events a registration asks for.
@@ -164,7 +164,7 @@ impl Registration {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<ReadyEvent>> {
-        self.poll_ready_as(cx, direction, || WaiterId::POLL, None)
+        poll_ready_as(self.source(), cx, direction, || WaiterId::POLL, None)
     }
 
     /// R1 without waiting: the event that makes an operation of this direction worth trying, if there is one.
@@ -173,9 +173,7 @@ impl Registration {
     ///
     /// If the runtime has shut down.
     pub fn try_ready(&self, direction: Direction) -> io::Result<Option<ReadyEvent>> {
-        self.driver
-            .slab()
-            .get(self.key)
+        self.source()
             .look(direction)
             .map_err(|ShutDown| io::Error::other(RuntimeGone))
     }
@@ -183,18 +181,13 @@ impl Registration {
     /// R3: the operation that `event` promised would have blocked. Keeps what a newer event has said.
     pub fn clear_ready(&self, event: ReadyEvent, direction: Direction) {
         // Either answer asks for the same: the caller polls again, and that looks at the word first.
-        let (Cleared::Cleared | Cleared::Newer) =
-            self.driver.slab().get(self.key).clear(event, direction);
+        let (Cleared::Cleared | Cleared::Newer) = self.source().clear(event, direction);
     }
 
     /// R3: the operation did less than it was asked for, so there is nothing left to do until the next event.
     pub fn clear_drained(&self, event: ReadyEvent, direction: Direction) {
         // As in `clear_ready`.
-        let (Cleared::Cleared | Cleared::Newer) = self
-            .driver
-            .slab()
-            .get(self.key)
-            .clear_drained(event, direction);
+        let (Cleared::Cleared | Cleared::Newer) = self.source().clear_drained(event, direction);
     }
 
     /// Tries `operation` whenever it may succeed, until it does not say [`WouldBlock`](io::ErrorKind::WouldBlock).
@@ -314,30 +307,14 @@ impl Registration {
             direction,
             id: WaiterId::POLL,
         };
-        std::future::poll_fn(move |cx| self.poll_ready_as(cx, direction, || waiting.id(), Some(at)))
+        std::future::poll_fn(move |cx| {
+            poll_ready_as(self.source(), cx, direction, || waiting.id(), Some(at))
+        })
     }
 
-    fn poll_ready_as(
-        &self,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        id: impl FnOnce() -> WaiterId,
-        at: Option<&'static Location<'static>>,
-    ) -> Poll<io::Result<ReadyEvent>> {
-        let source = self.driver.slab().get(self.key);
-        let found = match source.look(direction) {
-            Ok(Some(event)) => return Poll::Ready(Ok(event)),
-            Ok(None) => source.poll_wait(direction, id(), cx.waker()),
-            Err(ShutDown) => Poll::Ready(Err(ShutDown)),
-        };
-        match found {
-            Poll::Ready(Ok(event)) => Poll::Ready(Ok(event)),
-            Poll::Ready(Err(ShutDown)) => Poll::Ready(Err(io::Error::other(RuntimeGone))),
-            Poll::Pending => {
-                wait_reason(WaitKind::Io, at);
-                Poll::Pending
-            }
-        }
+    #[inline]
+    fn source(&self) -> &Source {
+        self.driver.slab().get(self.key)
     }
 
     fn poll_attempt_as<T>(
@@ -348,7 +325,8 @@ impl Registration {
         at: Option<&'static Location<'static>>,
         mut operation: impl FnMut() -> io::Result<Attempt<T>>,
     ) -> Poll<io::Result<T>> {
-        let mut event = ready!(self.poll_ready_as(cx, direction, &mut id, at))?;
+        let source = self.source();
+        let mut event = ready!(poll_ready_as(source, cx, direction, &mut id, at))?;
         if poll_budget(cx).is_pending() {
             wait_reason(WaitKind::Turn, at);
             return Poll::Pending;
@@ -357,16 +335,42 @@ impl Registration {
             match operation() {
                 Ok(Attempt::More(value)) => return Poll::Ready(Ok(value)),
                 Ok(Attempt::Drained(value)) => {
-                    self.clear_drained(event, direction);
+                    // As in `clear_ready`.
+                    let (Cleared::Cleared | Cleared::Newer) =
+                        source.clear_drained(event, direction);
                     return Poll::Ready(Ok(value));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.clear_ready(event, direction);
-                    event = ready!(self.poll_ready_as(cx, direction, &mut id, at))?;
+                    let (Cleared::Cleared | Cleared::Newer) = source.clear(event, direction);
+                    event = ready!(poll_ready_as(source, cx, direction, &mut id, at))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
+        }
+    }
+}
+
+/// R1 for the waiter `id`, which is drawn only if it has to wait.
+#[inline]
+fn poll_ready_as(
+    source: &Source,
+    cx: &mut Context<'_>,
+    direction: Direction,
+    id: impl FnOnce() -> WaiterId,
+    at: Option<&'static Location<'static>>,
+) -> Poll<io::Result<ReadyEvent>> {
+    let found = match source.look(direction) {
+        Ok(Some(event)) => return Poll::Ready(Ok(event)),
+        Ok(None) => source.poll_wait(direction, id(), cx.waker()),
+        Err(ShutDown) => Poll::Ready(Err(ShutDown)),
+    };
+    match found {
+        Poll::Ready(Ok(event)) => Poll::Ready(Ok(event)),
+        Poll::Ready(Err(ShutDown)) => Poll::Ready(Err(io::Error::other(RuntimeGone))),
+        Poll::Pending => {
+            wait_reason(WaitKind::Io, at);
+            Poll::Pending
         }
     }
 }
@@ -414,8 +418,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if self.id != WaiterId::POLL {
-            let source = self.registration.driver.slab().get(self.registration.key);
-            source.unlink(self.direction, self.id);
+            self.registration.source().unlink(self.direction, self.id);
         }
     }
 }

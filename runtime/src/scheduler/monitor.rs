@@ -5,9 +5,12 @@
 //!
 //! | gear | when | looks every |
 //! |---|---|---|
-//! | fast | a worker has lately put a task where a sleeper could take it | [`TICK`] |
+//! | fast | a worker has lately put a task where a sleeper could take it | [`TICK`], up to [`CALM_TICK`] |
 //! | slow | some worker is awake | [`SLOW_TICK`] |
 //! | none | all workers sleep | – |
+//!
+//! In the fast gear it looks the less often the longer nobody was stuck, as Go's `sysmon` does: a server whose polls are all
+//! short makes such pushes all day. The first stuck poll after that is found a little later, those that follow at once.
 //!
 //! The thread is started by the first push that needs the fast gear, or by whoever is left outside to notice that a poll
 //! might be long: a `block_on` or a worker that has slept for [`FIRST_LOOK`], a thread outside the runtime that spawns, a
@@ -42,13 +45,16 @@ use std::time::{Duration, Instant};
 
 /// How often the workers are looked at: a poll is seen to be stuck after at most two ticks, so a task behind it starts on
 /// an idle worker within a millisecond.
-const TICK: Duration = Duration::from_micros(400);
+const TICK: Duration = Duration::from_micros(300);
+
+/// How often at the least, in the fast gear. It was a fiftieth of the CPU of a busy server to look every [`TICK`].
+const CALM_TICK: Duration = Duration::from_micros(2_400);
 
 /// How often they are looked at while nothing is to be had: late timers, an unattended driver and slow polls can wait for it.
 const SLOW_TICK: Duration = Duration::from_millis(10);
 
 /// So many fast ticks without anything to do, then slow: a program that goes on pushing asks for the fast gear at most once
-/// in this time.
+/// in this time. What follows then are ticks twice as long.
 const FAST_TICKS: u32 = 50;
 
 /// A `block_on` or a worker that has slept this long has the monitor started.
@@ -282,17 +288,18 @@ fn watch(shared: &Shared) {
         shared.remotes.len()
     ];
     let mut fast_left = 0;
+    let mut tick = TICK;
     while !monitor.doze.is_stopping() {
         // ordering: relaxed; see *Changing gear*.
         let slow = monitor.slow.load(Ordering::Relaxed);
-        if slow && shared.idle.all_asleep() {
+        if shared.idle.all_asleep() {
             monitor.doze.rest(|| shared.idle.all_asleep());
             // The rest may have taken the token of `stop`, and nobody gives another.
             if monitor.doze.is_stopping() {
                 return;
             }
         }
-        thread::park_timeout(if slow { SLOW_TICK } else { TICK });
+        thread::park_timeout(if slow { SLOW_TICK } else { tick });
         if monitor.doze.is_stopping() {
             return;
         }
@@ -301,11 +308,15 @@ fn watch(shared: &Shared) {
         if monitor.slow.load(Ordering::Relaxed) {
             continue;
         }
+        if helped {
+            tick = TICK;
+        }
         if slow || helped {
             fast_left = FAST_TICKS;
         } else if fast_left > 1 {
             fast_left -= 1;
         } else {
+            tick = CALM_TICK.min(2 * tick);
             // ordering: relaxed; see *Changing gear*.
             monitor.slow.store(true, Ordering::Relaxed);
             thread::park_timeout(TICK);
