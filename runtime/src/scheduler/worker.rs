@@ -309,7 +309,7 @@ impl Worker<'_> {
             let park = &self.remote.park;
             let notified = park.park(self.shared, self.index, not_before, look_at, &mut batch);
             batch.wake_all_contained();
-            if look_at.is_some_and(|at| at <= clock.now_ns()) {
+            if look_at.is_some_and(|at| at <= clock.now_ns()) && !self.must_stop() {
                 self.shared.monitor.ensure_started(self.shared);
             }
             self.fire_timers(&mut batch);
