@@ -17,7 +17,7 @@ const GRAB_MAX: usize = 256;
 /// A queue anybody may put into.
 pub struct Injector<T> {
     items: CachePadded<Mutex<VecDeque<T>>>,
-    len: AtomicUsize,
+    len: CachePadded<AtomicUsize>,
 }
 
 impl<T> Injector<T> {
@@ -27,7 +27,7 @@ impl<T> Injector<T> {
     pub fn new() -> Self {
         Self {
             items: CachePadded::new(Mutex::new(VecDeque::new())),
-            len: AtomicUsize::new(0),
+            len: CachePadded::new(AtomicUsize::new(0)),
         }
     }
 

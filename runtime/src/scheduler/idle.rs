@@ -45,7 +45,7 @@ pub(crate) const WORKERS_MAX: usize = ASLEEP - 3;
 #[derive(Debug)]
 pub struct Idle {
     word: CachePadded<AtomicUsize>,
-    sleepers: Mutex<Vec<usize>>,
+    sleepers: CachePadded<Mutex<Vec<usize>>>,
     workers: usize,
 }
 
@@ -65,7 +65,7 @@ impl Idle {
     pub fn new(workers: usize) -> Self {
         Self {
             word: CachePadded::new(AtomicUsize::new(0)),
-            sleepers: Mutex::new(Vec::with_capacity(workers)),
+            sleepers: CachePadded::new(Mutex::new(Vec::with_capacity(workers))),
             workers,
         }
     }

@@ -365,8 +365,10 @@ fn look(shared: &Shared, seen: &mut [Seen]) -> bool {
             || !shared.is_driver_attended();
         report_if_slow(shared, remote, seen, now);
     }
-    // ordering: relaxed, a hint for the worker woken below, which the unpark synchronises with.
-    shared.monitor.timers_late.store(late, Ordering::Relaxed);
+    if late != shared.monitor.timers_are_late() {
+        // ordering: relaxed, a hint for the worker woken below, which the unpark synchronises with.
+        shared.monitor.timers_late.store(late, Ordering::Relaxed);
+    }
     let helper = if wanted {
         shared.idle.claim_any()
     } else {

@@ -57,15 +57,15 @@ pub(crate) struct Config {
     pub(crate) on_task_terminate: Option<TaskHook>,
 }
 
-/// One worker as the others see it.
+/// One worker as the others see it. What its worker writes at every poll is apart from what thieves read at every search.
 pub(super) struct Remote {
     pub(super) stealer: Stealer<Scheduled>,
     /// The task to run next; put by the worker, taken by it or, while it is stuck, by a thief.
-    pub(super) lifo: Slot,
+    pub(super) lifo: CachePadded<Slot>,
     pub(super) park: Park,
     /// Set by the monitor while the worker is stuck in a poll: its LIFO slot is open to thieves.
     pub(super) stuck: AtomicBool,
-    pub(super) counters: Counters,
+    pub(super) counters: CachePadded<Counters>,
 }
 
 /// Written by one worker, read by whoever is curious.
@@ -93,9 +93,10 @@ pub(crate) struct Shared {
     pub(super) injector: Injector<Scheduled>,
     pub(super) idle: Idle,
     pub(super) registry: Registry,
-    pub(super) foreign: Mutex<Foreign>,
+    /// On a line of its own: threads outside write it at every spawn, and all around it is read by every worker all the time.
+    pub(super) foreign: CachePadded<Mutex<Foreign>>,
     /// Held by the one thread that waits for the world; only ever tried, except by `fifo.rs`, whose one thread owns it.
-    pub(super) driver: Mutex<Driver>,
+    pub(super) driver: CachePadded<Mutex<Driver>>,
     pub(super) driver_handle: DriverHandle,
     pub(super) timers: ModelArc<Timers>,
     pub(super) pool: Pool,
@@ -144,10 +145,10 @@ impl Shared {
             });
             remotes.push(CachePadded::new(Remote {
                 stealer,
-                lifo: Slot::new(),
+                lifo: CachePadded::new(Slot::new()),
                 park: Park::new(),
                 stuck: AtomicBool::new(false),
-                counters: Counters::default(),
+                counters: CachePadded::default(),
             }));
         }
         let shared = Self {
@@ -155,11 +156,11 @@ impl Shared {
             injector: Injector::new(),
             idle: Idle::new(config.workers),
             registry,
-            foreign: Mutex::new(Foreign {
+            foreign: CachePadded::new(Mutex::new(Foreign {
                 roster: foreign_roster,
                 ids: TaskIds::default(),
-            }),
-            driver: Mutex::new(driver),
+            })),
+            driver: CachePadded::new(Mutex::new(driver)),
             driver_handle,
             timers: ModelArc::new(timers),
             pool,
