@@ -138,14 +138,16 @@ impl Builder {
         self
     }
 
-    /// Every how many rounds a busy worker looks into the shared queue first. Default 31; 0 counts as 1.
+    /// At least every how many rounds a busy worker looks into the shared queue first; sooner, as with
+    /// [`event_interval`](Self::event_interval), while its tasks take long. Default 31; 0 counts as 1.
     pub fn global_queue_interval(mut self, rounds: u32) -> Self {
         self.config.global_queue_interval = rounds.max(1);
         self
     }
 
-    /// Every how many rounds a busy worker looks at timers and I/O. Default 61; less than 2 counts as 2, as one
-    /// round in so many is spent looking. On the strict flavour: after how many tasks, at the end of a round; 1 is allowed.
+    /// At least every how many rounds a busy worker looks at timers and I/O; while its tasks take long, it does so about
+    /// every 100 µs. Default 61; less than 2 counts as 2, as one round in so many is spent looking. On the strict flavour:
+    /// after how many tasks, at the end of a round; 1 is allowed.
     pub fn event_interval(mut self, rounds: u32) -> Self {
         self.config.event_interval = rounds.max(1);
         self

@@ -96,6 +96,17 @@ impl Barrier {
     /// # Errors
     ///
     /// If there are none.
+    ///
+    /// # Examples
+    ///
+    /// For a number that comes from outside:
+    ///
+    /// ```
+    /// # use loxley_sync::Barrier;
+    /// assert_eq!(Barrier::try_new(3)?.parties(), 3);
+    /// assert!(Barrier::try_new(0).is_err());
+    /// # Ok::<_, loxley_sync::error::BarrierPartiesError>(())
+    /// ```
     pub fn try_new(parties: usize) -> Result<Self, BarrierPartiesError> {
         match parties {
             0 => Err(BarrierPartiesError),
@@ -130,6 +141,19 @@ impl Barrier {
     /// # Errors
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Barrier;
+    /// static START: Barrier = Barrier::new(3);
+    /// let threads = [0, 1].map(|_| std::thread::spawn(|| START.blocking_wait()));
+    /// START.blocking_wait()?; // All three go on together.
+    /// for thread in threads {
+    ///     thread.join().unwrap()?;
+    /// }
+    /// # Ok::<_, loxley_sync::error::BrokenBarrierError>(())
+    /// ```
     #[track_caller]
     pub fn blocking_wait(&self) -> Result<usize, BrokenBarrierError> {
         block_on(self.wait())
@@ -140,6 +164,17 @@ impl Barrier {
     /// # Panics
     ///
     /// If a waker panics; everybody else is woken first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Barrier, wait::block_on};
+    /// let barrier = Barrier::new(1);
+    /// barrier.abort();
+    /// assert!(block_on(barrier.wait()).is_err());
+    /// barrier.reset();
+    /// assert_eq!(block_on(barrier.wait()), Ok(0));
+    /// ```
     pub fn reset(&self) {
         let mut locked = self.waiters.lock();
         locked.broken = false;
@@ -152,6 +187,18 @@ impl Barrier {
     /// # Panics
     ///
     /// If a waker panics; everybody else is woken first.
+    ///
+    /// # Examples
+    ///
+    /// A party that fails lets the others know that it will not come:
+    ///
+    /// ```
+    /// # use loxley_sync::{Barrier, error::BrokenBarrierError};
+    /// static MEETING: Barrier = Barrier::new(2);
+    /// let waiting = std::thread::spawn(|| MEETING.blocking_wait());
+    /// MEETING.abort();
+    /// assert_eq!(waiting.join().unwrap(), Err(BrokenBarrierError));
+    /// ```
     pub fn abort(&self) {
         let mut locked = self.waiters.lock();
         locked.broken = true;
@@ -160,18 +207,49 @@ impl Barrier {
     }
 
     /// How many tasks the barrier waits for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Barrier;
+    /// let barrier = Barrier::new(3);
+    /// assert_eq!(barrier.parties() - barrier.n_waiting(), 3, "so many are missing");
+    /// ```
     #[must_use]
     pub fn parties(&self) -> usize {
         self.waiters.shared().0
     }
 
     /// How many tasks wait right now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Barrier;
+    /// # use std::{future::Future, pin::pin, task::{Context, Waker}};
+    /// let barrier = Barrier::new(2);
+    /// let mut first = pin!(barrier.wait());
+    /// assert_eq!(barrier.n_waiting(), 0);
+    /// assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// assert_eq!(barrier.n_waiting(), 1);
+    /// ```
     #[must_use]
     pub fn n_waiting(&self) -> usize {
         self.waiters.lock().waiting
     }
 
     /// Whether the barrier was aborted and not reset since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Barrier;
+    /// let barrier = Barrier::new(2);
+    /// barrier.abort();
+    /// assert!(barrier.is_broken());
+    /// barrier.reset();
+    /// assert!(!barrier.is_broken());
+    /// ```
     #[must_use]
     #[doc(alias = "broken")]
     pub fn is_broken(&self) -> bool {

@@ -50,6 +50,19 @@ impl CancelledError {
     }
 
     /// What the one who asked said, if anything.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn work() {}
+    /// # async fn example() {
+    /// if let Err(cancelled) = loxley_sync::catch_cancelled(work()).await {
+    ///     if cancelled.message() == Some("reload") {
+    ///         // Not the end: whoever asked wants it done anew.
+    ///     }
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
@@ -88,6 +101,17 @@ impl CancelledError {
     }
 
     /// The line that asked.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn work() {}
+    /// # async fn example() {
+    /// if let Err(cancelled) = loxley_sync::catch_cancelled(work()).await {
+    ///     eprintln!("stopped by {}", cancelled.origin()); // src/server.rs:31:9
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn origin(&self) -> &'static Location<'static> {
         self.origin

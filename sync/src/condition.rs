@@ -112,6 +112,25 @@ impl Condition {
     }
 
     /// [`wait`](Self::wait) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// A thread looks again whenever it was notified:
+    ///
+    /// ```
+    /// # use loxley_sync::{Condition, Lock};
+    /// static OPEN: Lock<bool> = Lock::new(false);
+    /// static CHANGED: Condition = Condition::new();
+    /// let opener = std::thread::spawn(|| {
+    ///     *OPEN.blocking_acquire() = true;
+    ///     CHANGED.notify_all();
+    /// });
+    /// let mut open = OPEN.blocking_acquire();
+    /// while !*open {
+    ///     open = CHANGED.blocking_wait(open);
+    /// }
+    /// # opener.join().unwrap();
+    /// ```
     #[track_caller]
     pub fn blocking_wait<'l, T>(&self, guard: LockGuard<'l, T>) -> LockGuard<'l, T> {
         block_on(self.wait(guard))
@@ -122,6 +141,25 @@ impl Condition {
     /// # Panics
     ///
     /// If a waker panics; everybody else is woken first.
+    ///
+    /// # Examples
+    ///
+    /// One more thing to fetch is a reason to wake one, not all:
+    ///
+    /// ```
+    /// # use loxley_sync::{Condition, Lock};
+    /// static THINGS: Lock<u32> = Lock::new(0);
+    /// static MORE: Condition = Condition::new();
+    /// let fetcher = std::thread::spawn(|| {
+    ///     let things = loxley_sync::wait::block_on(async {
+    ///         MORE.wait_for(THINGS.acquire().await, |things| *things > 0).await
+    ///     });
+    ///     assert_eq!(*things, 1);
+    /// });
+    /// *THINGS.blocking_acquire() += 1;
+    /// MORE.notify(1);
+    /// fetcher.join().unwrap();
+    /// ```
     pub fn notify(&self, n: usize) {
         Notified::notify(&self.waiters, n);
     }

@@ -25,24 +25,80 @@ macro_rules! plain_errors {
 
 plain_errors! {
     /// A lock was released that nobody holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_sync::{Lock, error::NotLockedError};
+    ///
+    /// static LOCK: Lock = Lock::new(());
+    /// assert_eq!(LOCK.release(), Err(NotLockedError));
+    /// ```
     #[doc(alias = "RuntimeError")]
     NotLockedError => "the lock is not held: release it once per acquire, and only after `LockGuard::forget`";
 
     /// A bounded semaphore was released more often than acquired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_sync::{BoundedSemaphore, error::ReleaseError};
+    ///
+    /// let seats = BoundedSemaphore::new(2);
+    /// assert_eq!(seats.release(), Err(ReleaseError), "nobody sits");
+    /// ```
     #[doc(alias = "ValueError")]
     ReleaseError => "the bounded semaphore would rise above the value it began with: release it once per acquire";
 
     /// The barrier is broken: it was aborted, or reset while this task waited.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_sync::{Barrier, error::BrokenBarrierError, wait::block_on};
+    ///
+    /// let barrier = Barrier::new(2);
+    /// barrier.abort();
+    /// assert_eq!(block_on(barrier.wait()), Err(BrokenBarrierError));
+    /// ```
     BrokenBarrierError => "the barrier is broken: it was aborted, or reset while tasks waited";
 
     /// A barrier for no parties was asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_sync::{Barrier, error::BarrierPartiesError};
+    ///
+    /// let guests = 0; // From a configuration, say.
+    /// assert!(matches!(Barrier::try_new(guests), Err(BarrierPartiesError)));
+    /// ```
     #[doc(alias = "ValueError")]
     BarrierPartiesError => "a barrier needs at least one party";
 
     /// The queue was shut down and has nothing left to give.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_sync::{Queue, error::QueueShutDown, wait::block_on};
+    ///
+    /// let queue = Queue::<u8>::new(0);
+    /// queue.shutdown(false);
+    /// assert_eq!(block_on(queue.get()), Err(QueueShutDown));
+    /// ```
     QueueShutDown => "the queue was shut down";
 
     /// `task_done` was called more often than items were put.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use loxley_sync::{Queue, error::TaskDoneError};
+    ///
+    /// let queue = Queue::<u8>::new(0);
+    /// assert_eq!(queue.task_done(), Err(TaskDoneError), "nothing was put");
+    /// ```
     #[doc(alias = "ValueError")]
     TaskDoneError => "task_done was called more often than items were put into the queue";
 }
@@ -103,6 +159,16 @@ pub enum TryGetError {
 }
 
 /// Why a cell could not be set; the value comes back.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{OnceCell, error::SetError};
+///
+/// let cell = OnceCell::new();
+/// assert_eq!(cell.set("first"), Ok(()));
+/// assert_eq!(cell.set("second"), Err(SetError::AlreadySet("second")));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SetError<T> {
     /// The cell has a value already.
@@ -113,6 +179,18 @@ pub enum SetError<T> {
 
 impl<T> PutError<T> {
     /// The item that was not put.
+    ///
+    /// # Examples
+    ///
+    /// What did not go into one queue goes into another:
+    ///
+    /// ```
+    /// # use loxley_sync::{Queue, wait::block_on};
+    /// let (gone, other) = (Queue::new(0), Queue::new(0));
+    /// gone.shutdown(false);
+    /// let refused = block_on(gone.put("letter")).unwrap_err();
+    /// assert_eq!(block_on(other.put(refused.into_inner())), Ok(()));
+    /// ```
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -120,6 +198,18 @@ impl<T> PutError<T> {
 
 impl<T> TryPutError<T> {
     /// The item that was not put.
+    ///
+    /// # Examples
+    ///
+    /// The item comes back whatever the reason, to be logged, say:
+    ///
+    /// ```
+    /// # use loxley_sync::Queue;
+    /// let queue = Queue::new(1);
+    /// queue.put_nowait("first").unwrap();
+    /// let refused = queue.put_nowait("second").unwrap_err();
+    /// assert_eq!(refused.into_inner(), "second");
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             Self::Full(item) | Self::ShutDown(item) => item,
@@ -127,6 +217,17 @@ impl<T> TryPutError<T> {
     }
 
     /// Whether the queue was full, so that a later try may succeed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Queue;
+    /// let queue = Queue::new(1);
+    /// queue.put_nowait(1).unwrap();
+    /// assert!(queue.put_nowait(2).unwrap_err().is_full());
+    /// queue.shutdown(false);
+    /// assert!(!queue.put_nowait(2).unwrap_err().is_full(), "no use in trying again");
+    /// ```
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
@@ -135,6 +236,15 @@ impl<T> TryPutError<T> {
 
 impl<T> SetError<T> {
     /// The value that was not set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::OnceCell;
+    /// let port = OnceCell::from(80);
+    /// let ours = port.set(8080).unwrap_err().into_inner();
+    /// assert_eq!((port.get(), ours), (Some(&80), 8080));
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             Self::AlreadySet(value) | Self::Initializing(value) => value,

@@ -104,6 +104,19 @@ impl Event {
     }
 
     /// Takes the flag down: who waits from now on waits for the next [`set`](Self::set).
+    ///
+    /// # Examples
+    ///
+    /// A gate that opens and shuts:
+    ///
+    /// ```
+    /// # use loxley_sync::{Event, wait::block_on};
+    /// let gate = Event::new();
+    /// gate.set();
+    /// block_on(gate.wait()); // Goes through.
+    /// gate.clear();
+    /// assert!(!gate.is_set(), "who comes now waits");
+    /// ```
     #[inline]
     pub fn clear(&self) {
         // ordering: E5, acquire and release so that it neither loses what a setter published nor moves before it.
@@ -122,6 +135,17 @@ impl Event {
     }
 
     /// [`wait`](Self::wait) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Event;
+    /// static READY: Event = Event::new();
+    /// let thread = std::thread::spawn(|| READY.blocking_wait());
+    /// READY.set();
+    /// thread.join().unwrap();
+    /// assert!(READY.is_set());
+    /// ```
     #[track_caller]
     pub fn blocking_wait(&self) {
         if !self.is_set() {

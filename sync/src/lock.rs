@@ -135,6 +135,20 @@ impl<T> Lock<T> {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire); the reference is dropped with the future.
+    ///
+    /// # Examples
+    ///
+    /// A guard that travels:
+    ///
+    /// ```
+    /// # use loxley_sync::{Lock, wait::block_on};
+    /// # use std::sync::Arc;
+    /// let log = Arc::new(Lock::new(Vec::new()));
+    /// let mut guard = block_on(log.clone().acquire_owned());
+    /// let writer = std::thread::spawn(move || guard.push("from another thread"));
+    /// writer.join().unwrap();
+    /// assert_eq!(log.blocking_acquire().len(), 1);
+    /// ```
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedLockGuard<T>> {
         let at = Location::caller();
@@ -145,6 +159,17 @@ impl<T> Lock<T> {
     }
 
     /// Takes the lock, if it is free, with a guard that owns a reference to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Lock;
+    /// # use std::sync::Arc;
+    /// let printer = Arc::new(Lock::new(()));
+    /// let job = printer.clone().try_acquire_owned();
+    /// assert!(job.is_some());
+    /// assert!(printer.try_acquire_owned().is_none(), "it prints");
+    /// ```
     #[must_use]
     pub fn try_acquire_owned(self: Arc<Self>) -> Option<OwnedLockGuard<T>> {
         let locked = self.waiters.shared().try_lock();
@@ -152,6 +177,17 @@ impl<T> Lock<T> {
     }
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Lock, wait::block_on};
+    /// static SHARED: Lock<u32> = Lock::new(0);
+    /// let thread = std::thread::spawn(|| *SHARED.blocking_acquire() += 1);
+    /// block_on(async { *SHARED.acquire().await += 1 });
+    /// thread.join().unwrap();
+    /// assert_eq!(*SHARED.blocking_acquire(), 2);
+    /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> LockGuard<'_, T> {
         match self.try_acquire() {
@@ -161,6 +197,17 @@ impl<T> Lock<T> {
     }
 
     /// Whether somebody holds the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Lock;
+    /// let lock = Lock::new(());
+    /// let guard = lock.try_acquire();
+    /// assert!(lock.is_locked());
+    /// drop(guard);
+    /// assert!(!lock.is_locked());
+    /// ```
     #[must_use]
     #[doc(alias = "locked")]
     pub fn is_locked(&self) -> bool {
@@ -169,12 +216,30 @@ impl<T> Lock<T> {
     }
 
     /// The value, when nobody else can have the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Lock;
+    /// let mut names = Lock::new(vec!["Robin"]);
+    /// names.get_mut().push("Marian"); // Before it is shared nobody need wait.
+    /// assert_eq!(names.into_inner().len(), 2);
+    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         // SAFETY: the mutable borrow of the lock is the only way to it.
         unsafe { &mut *self.value_ptr() }
     }
 
     /// The value, taken out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Lock, wait::block_on};
+    /// let result = Lock::new(String::new());
+    /// block_on(async { result.acquire().await.push_str("done") });
+    /// assert_eq!(result.into_inner(), "done");
+    /// ```
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -204,6 +269,16 @@ impl Lock<()> {
     /// # Errors
     ///
     /// If nobody holds the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Lock, LockGuard, error::NotLockedError, wait::block_on};
+    /// let gate = Lock::new(());
+    /// LockGuard::forget(block_on(gate.acquire()));
+    /// assert_eq!(gate.release(), Ok(()));
+    /// assert_eq!(gate.release(), Err(NotLockedError), "once is enough");
+    /// ```
     pub fn release(&self) -> Result<(), NotLockedError> {
         Word::unlock(&self.waiters)
     }
@@ -337,6 +412,21 @@ unsafe impl<T: Sync> Sync for LockGuard<'_, T> {}
 
 impl<'a, T> LockGuard<'a, T> {
     /// The lock that this guard holds.
+    ///
+    /// # Examples
+    ///
+    /// Whoever was lent a guard may let go and take the lock again:
+    ///
+    /// ```
+    /// # use loxley_sync::{Lock, LockGuard, wait::block_on};
+    /// async fn pause(guard: LockGuard<'_, u32>) -> LockGuard<'_, u32> {
+    ///     let lock = LockGuard::lock(&guard);
+    ///     drop(guard); // The others have their turn.
+    ///     lock.acquire().await
+    /// }
+    /// let lock = Lock::new(5);
+    /// assert_eq!(*block_on(async { pause(lock.acquire().await).await }), 5);
+    /// ```
     #[must_use]
     pub fn lock(guard: &Self) -> &'a Lock<T> {
         guard.lock
@@ -345,6 +435,15 @@ impl<'a, T> LockGuard<'a, T> {
     /// Gives up the guard and keeps the lock locked.
     ///
     /// Only a lock without a value can be [released](Lock::release) after that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Lock, LockGuard};
+    /// let once = Lock::new(());
+    /// LockGuard::forget(once.try_acquire().unwrap());
+    /// assert!(once.try_acquire().is_none(), "until somebody calls `release`");
+    /// ```
     pub fn forget(guard: Self) {
         #[expect(
             clippy::mem_forget,
@@ -379,6 +478,23 @@ impl<T> Drop for LockGuard<'_, T> {
 }
 
 /// [`LockGuard`] that owns a reference to its lock.
+///
+/// # Examples
+///
+/// It lives in a value that borrows nothing:
+///
+/// ```
+/// use loxley_sync::{Lock, OwnedLockGuard};
+/// use std::sync::Arc;
+///
+/// struct Editor(OwnedLockGuard<String>);
+///
+/// let file = Arc::new(Lock::new(String::new()));
+/// let mut editor = Editor(file.clone().try_acquire_owned().unwrap());
+/// editor.0.push_str("chapter one");
+/// drop(editor);
+/// assert_eq!(*file.blocking_acquire(), "chapter one");
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct OwnedLockGuard<T = ()> {
@@ -390,6 +506,17 @@ unsafe impl<T: Send + Sync> Sync for OwnedLockGuard<T> {}
 
 impl<T> OwnedLockGuard<T> {
     /// The lock that this guard holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Lock, OwnedLockGuard};
+    /// # use std::sync::Arc;
+    /// let guard = Arc::new(Lock::new(1)).try_acquire_owned().unwrap();
+    /// let again = OwnedLockGuard::lock(&guard).clone();
+    /// drop(guard);
+    /// assert!(again.try_acquire().is_some());
+    /// ```
     #[must_use]
     pub fn lock(guard: &Self) -> &Arc<Lock<T>> {
         &guard.lock

@@ -88,6 +88,21 @@ impl Notify {
     /// # Panics
     ///
     /// If a waker panics; everybody else is woken first.
+    ///
+    /// # Examples
+    ///
+    /// Everybody who asked before hears it, and nobody who asks later:
+    ///
+    /// ```
+    /// # use loxley_sync::{Notify, wait::block_on};
+    /// # use std::{future::Future, pin::pin, task::{Context, Waker}};
+    /// let notify = Notify::new();
+    /// let before = notify.notified();
+    /// notify.notify_waiters();
+    /// block_on(before);
+    /// let mut later = pin!(notify.notified());
+    /// assert!(later.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// ```
     pub fn notify_waiters(&self) {
         // ordering: N3, row A; a failure only leads to the mutex.
         let quiet =
@@ -134,6 +149,22 @@ impl Notify {
     }
 
     /// [`notified`](Self::notified) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Notify;
+    /// # use std::sync::atomic::{AtomicBool, Ordering};
+    /// static CHANGED: Notify = Notify::new();
+    /// # static DONE: AtomicBool = AtomicBool::new(false);
+    /// let thread = std::thread::spawn(|| {
+    ///     CHANGED.blocking_notified();
+    ///     # assert!(DONE.load(Ordering::Acquire));
+    /// });
+    /// # DONE.store(true, Ordering::Release);
+    /// CHANGED.notify_one(); // Kept, if the thread does not wait yet.
+    /// thread.join().unwrap();
+    /// ```
     #[track_caller]
     pub fn blocking_notified(&self) {
         block_on(self.notified());

@@ -55,6 +55,17 @@ impl<T> OnceCell<T> {
     }
 
     /// The value, if there is one and nobody else can have it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::OnceCell;
+    /// let mut cell = OnceCell::from(1);
+    /// if let Some(value) = cell.get_mut() {
+    ///     *value += 1;
+    /// }
+    /// assert_eq!(cell.get(), Some(&2));
+    /// ```
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
@@ -64,6 +75,15 @@ impl<T> OnceCell<T> {
     /// # Errors
     ///
     /// The value, if the cell has one or somebody is computing one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{OnceCell, error::SetError};
+    /// static PORT: OnceCell<u16> = OnceCell::new();
+    /// assert_eq!(PORT.set(80), Ok(()));
+    /// assert_eq!(PORT.set(81), Err(SetError::AlreadySet(81)), "it stays what it is");
+    /// ```
     pub fn set(&self, value: T) -> Result<(), SetError<T>> {
         if self.value.get().is_some() {
             return Err(SetError::AlreadySet(value));
@@ -110,6 +130,19 @@ impl<T> OnceCell<T> {
     /// # Cancel safety
     ///
     /// As [`get_or_init`](Self::get_or_init).
+    ///
+    /// # Examples
+    ///
+    /// A failure is not kept: the next one tries again.
+    ///
+    /// ```
+    /// # use loxley_sync::{OnceCell, wait::block_on};
+    /// let cell = OnceCell::new();
+    /// block_on(async {
+    ///     assert!(cell.get_or_try_init(|| async { "many".parse::<u32>() }).await.is_err());
+    ///     assert_eq!(cell.get_or_try_init(|| async { "12".parse::<u32>() }).await, Ok(&12));
+    /// });
+    /// ```
     #[track_caller]
     pub fn get_or_try_init<'a, F, E>(
         &'a self,
@@ -142,12 +175,29 @@ impl<T> OnceCell<T> {
     }
 
     /// The value, taken out of the cell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::OnceCell;
+    /// assert_eq!(OnceCell::from("value").into_inner(), Some("value"));
+    /// assert_eq!(OnceCell::<u8>::new().into_inner(), None);
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }
 
     /// Empties the cell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::OnceCell;
+    /// let mut session = OnceCell::from("old");
+    /// assert_eq!(session.take(), Some("old"));
+    /// assert_eq!(session.set("new"), Ok(()), "it can be filled again");
+    /// ```
     pub fn take(&mut self) -> Option<T> {
         self.value.take()
     }

@@ -107,6 +107,18 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 /// The sending end: sends one value, or is dropped.
+///
+/// # Examples
+///
+/// Dropped without a word, it tells the receiver that no value will come:
+///
+/// ```
+/// use loxley_sync::{oneshot, wait::block_on};
+///
+/// let (sender, receiver) = oneshot::channel::<u8>();
+/// drop(sender);
+/// assert_eq!(block_on(receiver), Err(oneshot::RecvError));
+/// ```
 pub struct Sender<T> {
     end: End<T>,
 }
@@ -118,6 +130,20 @@ pub struct Sender<T> {
 /// A receiver may be polled by reference (`(&mut receiver).await`) and dropped or kept as one likes: a value that was
 /// sent stays in the channel until the receiver takes it, and is dropped with the receiver. If the value is there the
 /// future completes without waiting.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{oneshot, wait::block_on};
+///
+/// let (sender, mut receiver) = oneshot::channel();
+/// # block_on(async {
+/// sender.send(7)?;
+/// // By reference it may be one branch of a race, and be awaited again later.
+/// assert_eq!((&mut receiver).await, Ok(7));
+/// # Ok::<_, i32>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a receiver does nothing unless it is awaited"]
 pub struct Receiver<T> {
     end: End<T>,
@@ -186,6 +212,15 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// The value, if the receiver is gone or closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::oneshot;
+    /// let (sender, receiver) = oneshot::channel();
+    /// drop(receiver);
+    /// assert_eq!(sender.send("answer"), Err("answer"), "nobody wants it: it comes back");
+    /// ```
     pub fn send(self, value: T) -> Result<(), T> {
         let none = self.end.replace_value(Some(value));
         debug_assert!(none.is_none(), "a channel carries one value");
@@ -210,6 +245,25 @@ impl<T> Sender<T> {
     }
 
     /// Whether the receiver was dropped or closed, so that a value cannot be sent any more.
+    ///
+    /// # Examples
+    ///
+    /// A long computation looks now and then whether it is still wanted:
+    ///
+    /// ```
+    /// # use loxley_sync::oneshot;
+    /// let (sender, receiver) = oneshot::channel::<u64>();
+    /// let mut receiver = Some(receiver);
+    /// let mut rounds = 0;
+    /// while !sender.is_closed() {
+    ///     rounds += 1;
+    ///     if rounds == 3 {
+    ///         receiver = None; // The one who asked has gone.
+    ///     }
+    /// }
+    /// assert_eq!(rounds, 3);
+    /// # drop(receiver);
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.end.state() & CLOSED != 0
@@ -220,6 +274,17 @@ impl<T> Sender<T> {
     /// # Cancel safety
     ///
     /// Nothing is lost by dropping the future. If the channel is closed the call completes without waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{oneshot, wait::block_on};
+    /// let (mut sender, receiver) = oneshot::channel::<u8>();
+    /// let asker = std::thread::spawn(move || drop(receiver));
+    /// block_on(sender.closed()); // Until the asker has gone.
+    /// assert!(sender.is_closed());
+    /// # asker.join().unwrap();
+    /// ```
     #[track_caller]
     pub fn closed(&mut self) -> impl Future<Output = ()> + '_ {
         let at = Location::caller();
@@ -292,6 +357,17 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if there is no value yet, [`TryRecvError::Closed`] if none will come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::oneshot::{self, TryRecvError};
+    /// let (sender, mut receiver) = oneshot::channel();
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send('x').unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok('x'));
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed), "one value and no more");
+    /// ```
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         if self.is_finished() {
             return Err(TryRecvError::Closed);
@@ -304,6 +380,18 @@ impl<T> Receiver<T> {
     }
 
     /// Takes no value any more. A value that was sent before can still be received.
+    ///
+    /// # Examples
+    ///
+    /// Closing, then looking, loses no value: after it either the sender or the receiver has it.
+    ///
+    /// ```
+    /// # use loxley_sync::oneshot;
+    /// let (sender, mut receiver) = oneshot::channel();
+    /// receiver.close();
+    /// assert_eq!(sender.send("late"), Err("late"));
+    /// assert!(receiver.try_recv().is_err());
+    /// ```
     pub fn close(&mut self) {
         // ordering: row C (O6): a sender that sees CLOSED sees what came before it.
         let before = self.end.block().state.fetch_or(CLOSED, Ordering::AcqRel);
@@ -317,6 +405,16 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// If the sender was dropped without sending.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::oneshot;
+    /// let (sender, receiver) = oneshot::channel();
+    /// let thread = std::thread::spawn(move || receiver.blocking_recv());
+    /// sender.send("for a thread").unwrap();
+    /// assert_eq!(thread.join().unwrap(), Ok("for a thread"));
+    /// ```
     pub fn blocking_recv(self) -> Result<T, RecvError> {
         block_on(self)
     }
@@ -422,10 +520,34 @@ impl<T> Drop for Receiver<T> {
 }
 
 /// The sender was dropped without sending, or the receiver had been closed.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{oneshot, wait::block_on};
+///
+/// let (sender, receiver) = oneshot::channel::<()>();
+/// let worker = std::thread::spawn(move || {
+///     let _sender = sender; // Dropped when the thread gives up.
+/// });
+/// assert_eq!(block_on(receiver), Err(oneshot::RecvError));
+/// # worker.join().unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvError;
 
 /// Why there was nothing to take.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::oneshot::{self, TryRecvError};
+///
+/// let (sender, mut receiver) = oneshot::channel::<u8>();
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty), "try again later");
+/// drop(sender);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed), "do not");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// No value yet.

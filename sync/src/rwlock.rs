@@ -162,6 +162,18 @@ impl<T> RwLock<T> {
     }
 
     /// Reads, if nobody writes or waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let page = RwLock::new("text");
+    /// let (mine, yours) = (page.try_read(), page.try_read());
+    /// assert!(mine.is_some() && yours.is_some());
+    /// # drop((mine, yours));
+    /// let _author = page.try_write();
+    /// assert!(page.try_read().is_none());
+    /// ```
     #[must_use]
     #[inline]
     pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
@@ -170,6 +182,17 @@ impl<T> RwLock<T> {
     }
 
     /// Writes, if nobody reads, writes or waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let page = RwLock::new(1);
+    /// *page.try_write().unwrap() += 1;
+    /// let reader = page.try_read().unwrap();
+    /// assert!(page.try_write().is_none());
+    /// assert_eq!(*reader, 2);
+    /// ```
     #[must_use]
     #[inline]
     pub fn try_write(&self) -> Option<WriteGuard<'_, T>> {
@@ -178,6 +201,17 @@ impl<T> RwLock<T> {
     }
 
     /// Reads with the right to upgrade, if nobody else has it, writes or waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let page = RwLock::new(1);
+    /// let _reader = page.try_read();
+    /// let _editor = page.try_upgradable_read().expect("readers do not mind");
+    /// assert!(page.try_upgradable_read().is_none(), "one has the right to upgrade");
+    /// assert!(page.try_read().is_some());
+    /// ```
     #[must_use]
     pub fn try_upgradable_read(&self) -> Option<UpgradableGuard<'_, T>> {
         let admitted = self.waiters.shared().try_admit(Share::Upgradable);
@@ -185,24 +219,61 @@ impl<T> RwLock<T> {
     }
 
     /// [`read`](Self::read) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// static CONFIG: RwLock<u32> = RwLock::new(80);
+    /// let threads = [0, 1].map(|_| std::thread::spawn(|| *CONFIG.blocking_read()));
+    /// assert_eq!(threads.map(|thread| thread.join().unwrap()), [80, 80]);
+    /// ```
     #[track_caller]
     pub fn blocking_read(&self) -> ReadGuard<'_, T> {
         block_on(self.read())
     }
 
     /// [`write`](Self::write) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{RwLock, wait::block_on};
+    /// static CONFIG: RwLock<u32> = RwLock::new(80);
+    /// let watcher = std::thread::spawn(|| *CONFIG.blocking_write() = 8080);
+    /// watcher.join().unwrap();
+    /// assert_eq!(*block_on(CONFIG.read()), 8080);
+    /// ```
     #[track_caller]
     pub fn blocking_write(&self) -> WriteGuard<'_, T> {
         block_on(self.write())
     }
 
     /// The value, when nobody else can have the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let mut table = RwLock::new(vec![1]);
+    /// table.get_mut().push(2); // `&mut`: nobody reads.
+    /// assert_eq!(table.into_inner(), [1, 2]);
+    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         // SAFETY: the mutable borrow of the lock is the only way to it.
         unsafe { &mut *self.value_mut() }
     }
 
     /// The value, taken out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let total = RwLock::new(1);
+    /// *total.try_write().unwrap() = 2;
+    /// assert_eq!(total.into_inner(), 2);
+    /// ```
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -403,6 +474,17 @@ unsafe impl<T: Send> Send for RwLock<T> {}
 unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
 
 /// A reader's share of a [`RwLock`]; dropping it gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{RwLock, wait::block_on};
+///
+/// let names = RwLock::new(vec!["Robin"]);
+/// let one = block_on(names.read());
+/// let other = block_on(names.read()); // At the same time.
+/// assert_eq!(one.len(), other.len());
+/// ```
 #[must_use = "the share is given back when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct ReadGuard<'a, T> {
@@ -410,6 +492,23 @@ pub struct ReadGuard<'a, T> {
 }
 
 /// An upgradable reader's share of a [`RwLock`]; dropping it gives it back.
+///
+/// # Examples
+///
+/// To look first, and to keep others from changing what was seen until it is changed:
+///
+/// ```
+/// use loxley_sync::{RwLock, wait::block_on};
+///
+/// let cache = RwLock::new(None);
+/// block_on(async {
+///     let seen = cache.upgradable_read().await;
+///     if seen.is_none() {
+///         *seen.upgrade().await = Some("computed once");
+///     }
+///     assert!(cache.read().await.is_some());
+/// });
+/// ```
 #[must_use = "the share is given back when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct UpgradableGuard<'a, T> {
@@ -417,6 +516,19 @@ pub struct UpgradableGuard<'a, T> {
 }
 
 /// Possession of a [`RwLock`]; dropping it gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{RwLock, wait::block_on};
+///
+/// let names = RwLock::new(vec!["Robin"]);
+/// let mut writer = block_on(names.write());
+/// writer.push("Marian");
+/// assert!(names.try_read().is_none());
+/// drop(writer);
+/// assert_eq!(names.try_read().unwrap().len(), 2);
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 #[clippy::has_significant_drop]
 pub struct WriteGuard<'a, T> {
@@ -430,6 +542,19 @@ impl<'a, T> UpgradableGuard<'a, T> {
     /// # Cancel safety
     ///
     /// A future dropped while it waits gives the share back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{RwLock, wait::block_on};
+    /// let hits = RwLock::new(1);
+    /// block_on(async {
+    ///     let seen = hits.upgradable_read().await;
+    ///     let next = *seen + 1;
+    ///     *seen.upgrade().await = next; // Still what was seen: nobody wrote in between.
+    ///     assert_eq!(*hits.read().await, 2);
+    /// });
+    /// ```
     #[track_caller]
     pub fn upgrade(self) -> impl Future<Output = WriteGuard<'a, T>> {
         let list = &self.lock.waiters;
@@ -441,6 +566,19 @@ impl<'a, T> UpgradableGuard<'a, T> {
     /// # Errors
     ///
     /// The guard, if there is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let lock = RwLock::new(0);
+    /// let reader = lock.try_read();
+    /// let upgradable = lock.try_upgradable_read().unwrap();
+    /// let upgradable = upgradable.try_upgrade().expect_err("somebody reads");
+    /// drop(reader);
+    /// *upgradable.try_upgrade().unwrap() = 1;
+    /// assert_eq!(*lock.try_read().unwrap(), 1);
+    /// ```
     pub fn try_upgrade(self) -> Result<WriteGuard<'a, T>, Self> {
         let lock = self.lock;
         // ordering: G5, row A.
@@ -460,6 +598,18 @@ impl<'a, T> UpgradableGuard<'a, T> {
     }
 
     /// Becomes a plain reader.
+    ///
+    /// # Examples
+    ///
+    /// It was not needed after all; another may have the right:
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let lock = RwLock::new(7);
+    /// let reader = lock.try_upgradable_read().unwrap().downgrade();
+    /// assert!(lock.try_upgradable_read().is_some());
+    /// assert_eq!(*reader, 7);
+    /// ```
     pub fn downgrade(self) -> ReadGuard<'a, T> {
         let lock = self.lock;
         #[expect(clippy::mem_forget, reason = "its share is exchanged below")]
@@ -471,6 +621,19 @@ impl<'a, T> UpgradableGuard<'a, T> {
 
 impl<'a, T> WriteGuard<'a, T> {
     /// Becomes a reader; nobody writes in between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let lock = RwLock::new(0);
+    /// let mut writer = lock.try_write().unwrap();
+    /// *writer = 1;
+    /// let reader = writer.downgrade();
+    /// assert_eq!(*lock.try_read().unwrap(), 1, "others may read again");
+    /// assert!(lock.try_write().is_none());
+    /// # drop(reader);
+    /// ```
     pub fn downgrade(self) -> ReadGuard<'a, T> {
         let lock = self.lock;
         #[expect(clippy::mem_forget, reason = "its share is exchanged below")]
@@ -480,6 +643,17 @@ impl<'a, T> WriteGuard<'a, T> {
     }
 
     /// Becomes an upgradable reader; nobody writes in between.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::RwLock;
+    /// let lock = RwLock::new(0);
+    /// let seen = lock.try_write().unwrap().downgrade_to_upgradable();
+    /// assert!(lock.try_read().is_some());
+    /// *seen.try_upgrade().unwrap() += 1; // And back.
+    /// assert_eq!(lock.into_inner(), 1);
+    /// ```
     pub fn downgrade_to_upgradable(self) -> UpgradableGuard<'a, T> {
         let lock = self.lock;
         #[expect(clippy::mem_forget, reason = "its share is exchanged below")]

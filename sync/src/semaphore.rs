@@ -128,6 +128,19 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    ///
+    /// Something large takes several places at once, and no deadlock comes of two that have half of theirs:
+    ///
+    /// ```
+    /// # use loxley_sync::{Semaphore, wait::block_on};
+    /// static MEGABYTES: Semaphore = Semaphore::new(64);
+    /// let film = block_on(MEGABYTES.acquire_many(48));
+    /// assert_eq!(MEGABYTES.available_permits(), 16);
+    /// drop(film); // All of them go back.
+    /// assert_eq!(MEGABYTES.available_permits(), 64);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn acquire_many(&self, n: usize) -> impl Future<Output = Permit<'_>> {
@@ -142,6 +155,15 @@ impl Semaphore {
     }
 
     /// Takes `n` permits if they are there and nobody waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// let tokens = Semaphore::new(3);
+    /// assert!(tokens.try_acquire_many(4).is_none(), "all or nothing");
+    /// assert_eq!(tokens.try_acquire_many(3).unwrap().permits(), 3);
+    /// ```
     #[must_use]
     #[inline]
     pub fn try_acquire_many(&self, n: usize) -> Option<Permit<'_>> {
@@ -154,6 +176,20 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire); the reference is dropped with the future.
+    ///
+    /// # Examples
+    ///
+    /// A permit that goes to another thread or task and ends there:
+    ///
+    /// ```
+    /// # use loxley_sync::{Semaphore, wait::block_on};
+    /// # use std::sync::Arc;
+    /// let limit = Arc::new(Semaphore::new(1));
+    /// let permit = block_on(limit.clone().acquire_owned());
+    /// let worker = std::thread::spawn(move || drop(permit)); // When the work is done.
+    /// let _next = block_on(limit.acquire_owned());
+    /// # worker.join().unwrap();
+    /// ```
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> impl Future<Output = OwnedPermit> {
         self.acquire_many_owned(1)
@@ -168,6 +204,18 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// As [`acquire_many`](Self::acquire_many); the reference is dropped with the future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Semaphore, wait::block_on};
+    /// # use std::sync::Arc;
+    /// let slots = Arc::new(Semaphore::new(4));
+    /// let batch = block_on(slots.clone().acquire_many_owned(3));
+    /// let worker = std::thread::spawn(move || batch.permits());
+    /// assert_eq!(worker.join().unwrap(), 3);
+    /// assert_eq!(slots.available_permits(), 4);
+    /// ```
     #[track_caller]
     pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> impl Future<Output = OwnedPermit> {
         let at = Location::caller();
@@ -179,12 +227,36 @@ impl Semaphore {
     }
 
     /// Takes a permit that owns a reference to the semaphore, if one is there and nobody waits.
+    ///
+    /// # Examples
+    ///
+    /// Shedding load: who finds no permit is turned away and does not queue.
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// # use std::sync::Arc;
+    /// let requests = Arc::new(Semaphore::new(1));
+    /// let served = requests.clone().try_acquire_owned();
+    /// let refused = requests.clone().try_acquire_owned();
+    /// assert!(served.is_some() && refused.is_none());
+    /// ```
     #[must_use]
     pub fn try_acquire_owned(self: Arc<Self>) -> Option<OwnedPermit> {
         self.try_acquire_many_owned(1)
     }
 
     /// Takes `n` permits that own a reference to the semaphore, if they are there and nobody waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// # use std::sync::Arc;
+    /// let lanes = Arc::new(Semaphore::new(4));
+    /// // Twice the speed if there is room for it, else at one.
+    /// let permit = lanes.clone().try_acquire_many_owned(5).or(lanes.try_acquire_many_owned(2));
+    /// assert_eq!(permit.unwrap().permits(), 2);
+    /// ```
     #[must_use]
     pub fn try_acquire_many_owned(self: Arc<Self>, n: usize) -> Option<OwnedPermit> {
         let taken = self.waiters.shared().try_take(n);
@@ -192,6 +264,19 @@ impl Semaphore {
     }
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// static DISKS: Semaphore = Semaphore::new(2);
+    /// let threads: Vec<_> = (0..4)
+    ///     .map(|_| std::thread::spawn(|| DISKS.blocking_acquire().permits()))
+    ///     .collect();
+    /// for thread in threads {
+    ///     assert_eq!(thread.join().unwrap(), 1);
+    /// }
+    /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> Permit<'_> {
         match self.try_acquire() {
@@ -205,6 +290,18 @@ impl Semaphore {
     /// # Panics
     ///
     /// If there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    ///
+    /// # Examples
+    ///
+    /// Permits that are made by events and used up, never given back:
+    ///
+    /// ```
+    /// # use loxley_sync::{Semaphore, wait::block_on};
+    /// let tickets = Semaphore::new(0);
+    /// tickets.release();
+    /// block_on(tickets.acquire()).forget();
+    /// assert!(tickets.try_acquire().is_none());
+    /// ```
     #[track_caller]
     pub fn release(&self) {
         self.release_many(1);
@@ -215,6 +312,17 @@ impl Semaphore {
     /// # Panics
     ///
     /// If there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    ///
+    /// # Examples
+    ///
+    /// A limit that is raised while it is in use:
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// let limit = Semaphore::new(2);
+    /// limit.release_many(3);
+    /// assert_eq!(limit.available_permits(), 5);
+    /// ```
     #[track_caller]
     pub fn release_many(&self, n: usize) {
         assert!(
@@ -224,6 +332,15 @@ impl Semaphore {
     }
 
     /// How many permits are there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// let seats = Semaphore::new(10);
+    /// let _group = seats.try_acquire_many(7);
+    /// assert_eq!(seats.available_permits(), 3);
+    /// ```
     #[must_use]
     pub fn available_permits(&self) -> usize {
         // ordering: relaxed, a glance: whoever acts on it has to acquire.
@@ -231,6 +348,16 @@ impl Semaphore {
     }
 
     /// Whether a newcomer would have to wait: no permit is there, or somebody waits already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// let seats = Semaphore::new(1);
+    /// assert!(!seats.is_locked());
+    /// let _taken = seats.try_acquire();
+    /// assert!(seats.is_locked());
+    /// ```
     #[must_use]
     #[doc(alias = "locked")]
     pub fn is_locked(&self) -> bool {
@@ -301,6 +428,16 @@ impl BoundedSemaphore {
     /// # Cancel safety
     ///
     /// As [`Semaphore::acquire`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{BoundedSemaphore, wait::block_on};
+    /// let rooms = BoundedSemaphore::new(3);
+    /// let suite = block_on(rooms.acquire_many(2));
+    /// assert_eq!(rooms.available_permits(), 1);
+    /// drop(suite);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn acquire_many(&self, n: usize) -> impl Future<Output = Permit<'_>> {
@@ -308,6 +445,16 @@ impl BoundedSemaphore {
     }
 
     /// Takes a permit if one is there and nobody waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::BoundedSemaphore;
+    /// let room = BoundedSemaphore::new(1);
+    /// let guest = room.try_acquire();
+    /// assert!(guest.is_some());
+    /// assert!(room.try_acquire().is_none());
+    /// ```
     #[must_use]
     #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
@@ -315,6 +462,17 @@ impl BoundedSemaphore {
     }
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::BoundedSemaphore;
+    /// static ROOM: BoundedSemaphore = BoundedSemaphore::new(1);
+    /// let other = std::thread::spawn(|| drop(ROOM.blocking_acquire()));
+    /// drop(ROOM.blocking_acquire());
+    /// other.join().unwrap();
+    /// assert_eq!(ROOM.available_permits(), 1);
+    /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> Permit<'_> {
         self.inner.blocking_acquire()
@@ -330,6 +488,17 @@ impl BoundedSemaphore {
     }
 
     /// How many permits are there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::BoundedSemaphore;
+    /// let rooms = BoundedSemaphore::new(2);
+    /// let guest = rooms.try_acquire();
+    /// assert_eq!(rooms.available_permits(), 1);
+    /// drop(guest);
+    /// assert_eq!(rooms.available_permits(), 2);
+    /// ```
     #[must_use]
     pub fn available_permits(&self) -> usize {
         self.inner.available_permits()
@@ -498,6 +667,19 @@ impl Protocol for Word {
 }
 
 /// Permits of a [`Semaphore`] or a [`BoundedSemaphore`]; dropping it gives them back.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Semaphore, wait::block_on};
+///
+/// let semaphore = Semaphore::new(1);
+/// {
+///     let _permit = block_on(semaphore.acquire());
+///     assert!(semaphore.is_locked());
+/// }
+/// assert!(!semaphore.is_locked(), "given back at the end of the block");
+/// ```
 #[must_use = "the permits are given back when this is dropped"]
 #[clippy::has_significant_drop]
 pub struct Permit<'a> {
@@ -506,6 +688,24 @@ pub struct Permit<'a> {
 }
 
 /// [`Permit`] that owns a reference to its semaphore.
+///
+/// # Examples
+///
+/// It may be kept in a value that lives as long as it likes:
+///
+/// ```
+/// use loxley_sync::{OwnedPermit, Semaphore};
+/// use std::sync::Arc;
+///
+/// struct Connection {
+///     _counted: OwnedPermit,
+/// }
+/// let limit = Arc::new(Semaphore::new(1));
+/// let connection = limit.clone().try_acquire_owned().map(|_counted| Connection { _counted });
+/// assert!(limit.is_locked());
+/// drop(connection);
+/// assert!(!limit.is_locked());
+/// ```
 #[must_use = "the permits are given back when this is dropped"]
 #[clippy::has_significant_drop]
 pub struct OwnedPermit {
@@ -515,12 +715,32 @@ pub struct OwnedPermit {
 
 impl Permit<'_> {
     /// How many permits these are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// let semaphore = Semaphore::new(5);
+    /// let permit = semaphore.try_acquire_many(2).unwrap();
+    /// assert_eq!(permit.permits(), 2);
+    /// ```
     #[must_use]
     pub fn permits(&self) -> usize {
         self.n
     }
 
     /// Keeps the permits from going back.
+    ///
+    /// # Examples
+    ///
+    /// A limit that is lowered: the permit is taken out of circulation.
+    ///
+    /// ```
+    /// # use loxley_sync::{Semaphore, wait::block_on};
+    /// let workers = Semaphore::new(3);
+    /// block_on(workers.acquire()).forget();
+    /// assert_eq!(workers.available_permits(), 2);
+    /// ```
     pub fn forget(mut self) {
         self.n = 0;
     }
@@ -528,12 +748,33 @@ impl Permit<'_> {
 
 impl OwnedPermit {
     /// How many permits these are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// # use std::sync::Arc;
+    /// let permit = Arc::new(Semaphore::new(5)).try_acquire_many_owned(4).unwrap();
+    /// assert_eq!(permit.permits(), 4, "and it has the semaphore's last reference");
+    /// ```
     #[must_use]
     pub fn permits(&self) -> usize {
         self.n
     }
 
     /// Keeps the permits from going back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Semaphore;
+    /// # use std::sync::Arc;
+    /// let rate = Arc::new(Semaphore::new(1));
+    /// rate.clone().try_acquire_owned().unwrap().forget();
+    /// assert!(rate.is_locked());
+    /// rate.release(); // By a timer, when the next may go.
+    /// assert!(!rate.is_locked());
+    /// ```
     pub fn forget(mut self) {
         self.n = 0;
     }

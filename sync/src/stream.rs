@@ -15,6 +15,21 @@ use std::task::{Context, Poll};
 type Waiting<S, I> = Pin<Box<dyn Future<Output = (S, Option<I>)> + Send>>;
 
 /// A stream of the items of `S`; made by `into_stream`.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use loxley_sync::{Queue, wait::block_on};
+///
+/// let queue = Queue::new(0);
+/// for item in 1..=3 {
+///     queue.put_nowait(item).unwrap();
+/// }
+/// queue.shutdown(false);
+/// let doubled = queue.into_stream().map(|item| item * 2);
+/// assert_eq!(block_on(doubled.collect::<Vec<_>>()), [2, 4, 6]);
+/// ```
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct ItemStream<S: Source>(Stage<S>);
 
@@ -25,6 +40,22 @@ enum Stage<S: Source> {
 }
 
 /// What a stream takes its items from. Not to be implemented elsewhere.
+///
+/// # Examples
+///
+/// What has `into_stream` can be asked for by this name:
+///
+/// ```
+/// use futures::StreamExt;
+/// use loxley_sync::{Queue, stream::{ItemStream, Source}, wait::block_on};
+///
+/// fn first<S: Source>(mut items: ItemStream<S>) -> Option<S::Item> {
+///     block_on(items.next())
+/// }
+/// let queue = Queue::new(0);
+/// queue.put_nowait('a').unwrap();
+/// assert_eq!(first(queue.into_stream()), Some('a'));
+/// ```
 pub trait Source: Sized + Send + Unpin + private::Sealed {
     /// What the stream yields.
     type Item: Unpin;
@@ -114,6 +145,19 @@ macro_rules! queue_source {
         impl<T: Send + Unpin + 'static $(+ $bound)?> $name<T> {
             /// The queue's items as a stream, which ends when the queue is shut down and empty. An item may be fetched
             /// by any handle or stream, each by one.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use futures::StreamExt;
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", wait::block_on};")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(0);")]
+            /// let mut items = queue.clone().into_stream();
+            /// queue.put_nowait(5).unwrap();
+            /// assert_eq!(block_on(items.next()), Some(5));
+            /// queue.shutdown(false);
+            /// assert_eq!(block_on(items.next()), None);
+            /// ```
             pub fn into_stream(self) -> ItemStream<Self> {
                 ItemStream(Stage::Idle(self))
             }
@@ -155,6 +199,21 @@ impl<T: Clone + Send + Sync + Unpin + 'static> Source for broadcast::Receiver<T>
 
 impl<T: Clone + Send + Sync + Unpin + 'static> broadcast::Receiver<T> {
     /// What is received as a stream, which ends when all senders are gone.
+    ///
+    /// # Examples
+    ///
+    /// What was lost is an item of the stream, too:
+    ///
+    /// ```
+    /// # use futures::StreamExt;
+    /// # use loxley_sync::{broadcast, wait::block_on};
+    /// let (sender, receiver) = broadcast::channel(1);
+    /// let mut news = receiver.into_stream();
+    /// sender.send("old").unwrap();
+    /// sender.send("new").unwrap();
+    /// assert_eq!(block_on(news.next()), Some(Err(broadcast::RecvError::Lagged(1))));
+    /// assert_eq!(block_on(news.next()), Some(Ok("new")));
+    /// ```
     pub fn into_stream(self) -> ItemStream<Self> {
         ItemStream(Stage::Idle(self))
     }
@@ -185,6 +244,20 @@ impl<T: Send + Sync + 'static> Source for watch::Receiver<T> {
 
 impl<T: Send + Sync + 'static> watch::Receiver<T> {
     /// The value after each change that is seen, as a stream, which ends when all senders are gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use futures::StreamExt;
+    /// # use loxley_sync::{wait::block_on, watch};
+    /// let (sender, receiver) = watch::channel(0);
+    /// let mut changes = receiver.into_stream();
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// assert_eq!(block_on(changes.next()).as_deref(), Some(&2));
+    /// drop(sender);
+    /// assert!(block_on(changes.next()).is_none());
+    /// ```
     pub fn into_stream(self) -> ItemStream<Self> {
         ItemStream(Stage::Idle(self))
     }

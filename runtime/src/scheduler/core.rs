@@ -11,11 +11,19 @@ use std::fmt;
 /// keep all others waiting.
 const LIFO_RUN_MAX: u32 = 3;
 
+/// While polls take long, timers and driver are looked at about this often, however few rounds that is. A look costs a
+/// hundredth of it.
+const LOOK_WITHIN_NS: u64 = 100_000;
+
 /// One worker's own state.
 pub(crate) struct Core {
     index: usize,
     /// Rounds until timers and driver are looked at.
     until_events: u32,
+    /// Rounds from the last such look to the next; at most what the builder says.
+    event_interval: u32,
+    /// When the last look was, in nanoseconds of the timers' clock; 0 if this worker has slept since.
+    pub(super) looked_at: u64,
     /// Rounds until the injector is looked at first.
     until_injector: u32,
     pub(super) local: Local<Scheduled>,
@@ -48,6 +56,8 @@ impl Core {
         Self {
             index: seat.index,
             until_events: config.event_interval,
+            event_interval: config.event_interval,
+            looked_at: 0,
             until_injector: config.global_queue_interval,
             local: seat.local,
             next_firing: 0,
@@ -70,12 +80,14 @@ impl Core {
     pub(super) fn next(&mut self, shared: &Shared) -> Next {
         self.until_events -= 1;
         if self.until_events == 0 {
-            self.until_events = shared.config.event_interval;
+            self.until_events = self.event_interval;
             return Next::Maintain;
         }
         self.until_injector -= 1;
         if self.until_injector == 0 {
-            self.until_injector = shared.config.global_queue_interval;
+            // Long polls bring both looks forward.
+            let most = shared.config.global_queue_interval;
+            self.until_injector = most.min(self.event_interval);
             if let Some(task) = shared.injector.grab(&self.local, shared.remotes.len()) {
                 return Next::Run(task);
             }
@@ -99,10 +111,29 @@ impl Core {
         self.local.pop().or_else(|| lifo.take())
     }
 
+    /// At a look at timers and driver: how many rounds until the next, judged by how long those since the last took.
+    pub(super) fn pace(&mut self, now: u64, most: u32) {
+        if self.looked_at != 0 {
+            let elapsed = now.saturating_sub(self.looked_at);
+            self.event_interval = rounds_until_look(elapsed, self.event_interval, most);
+            self.until_events = self.event_interval;
+        }
+        self.looked_at = now;
+    }
+
     /// Whether something is left to run here.
     pub(super) fn has_work(&self, shared: &Shared) -> bool {
         !self.local.is_empty() || !shared.remotes[self.index].lifo.is_empty()
     }
+}
+
+/// How many rounds until the next look, after `rounds` that took `elapsed` nanoseconds: at most `most`, and 2 at the least, for
+/// the look itself is one.
+fn rounds_until_look(elapsed: u64, rounds: u32, most: u32) -> u32 {
+    let round = (elapsed / u64::from(rounds)).max(1);
+    u32::try_from(LOOK_WITHIN_NS / round)
+        .unwrap_or(most)
+        .clamp(2, most)
 }
 
 impl fmt::Debug for Core {
@@ -111,5 +142,24 @@ impl fmt::Debug for Core {
             .field("index", &self.index)
             .field("local", &self.local)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::rounds_until_look;
+
+    #[test]
+    fn timers_and_driver_are_looked_at_sooner_while_polls_take_long() {
+        // Short polls: as the builder says.
+        assert_eq!(rounds_until_look(0, 61, 61), 61);
+        assert_eq!(rounds_until_look(61 * 50, 61, 61), 61);
+        // 5 us each: after 20 of them.
+        assert_eq!(rounds_until_look(61 * 5_000, 61, 61), 20);
+        // The first short ones make up for it at once.
+        assert_eq!(rounds_until_look(20 * 50, 20, 61), 61);
+        // However long: there is a round between two looks.
+        assert_eq!(rounds_until_look(u64::MAX, 61, 61), 2);
+        assert_eq!(rounds_until_look(u64::MAX, 2, 2), 2);
     }
 }

@@ -194,6 +194,8 @@ impl Worker<'_> {
     #[cold]
     fn maintain(&self) {
         self.shared.monitor.ensure_started(self.shared);
+        let now = self.shared.timers.clock().now_ns();
+        self.core().pace(now, self.shared.config.event_interval);
         let mut batch = WakeBatch::new();
         self.fire_timers(&mut batch);
         if let Some(mut driver) = self.shared.driver.try_lock() {
@@ -278,6 +280,7 @@ impl Worker<'_> {
         let has_more = {
             let mut core = self.core();
             core.parking = false;
+            core.looked_at = 0;
             core.searching = sees_work || woken == Woken::Claimed;
             !core.local.is_empty()
         };

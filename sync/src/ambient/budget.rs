@@ -45,6 +45,25 @@ impl Budget {
 /// Spends one unit of the budget: `Pending`, with the task woken, when it is used up.
 ///
 /// A leaf calls this first, and once per operation that it completes.
+///
+/// # Examples
+///
+/// A leaf of one's own, of which one poll gives no more than its share:
+///
+/// ```
+/// use loxley_sync::ambient::{self, POLL_BUDGET};
+/// use std::task::{Context, Poll, Waker, ready};
+///
+/// fn poll_next(cx: &mut Context<'_>) -> Poll<u32> {
+///     ready!(ambient::poll_budget(cx));
+///     Poll::Ready(7)
+/// }
+/// let cx = &mut Context::from_waker(Waker::noop());
+/// let outer = ambient::enter();
+/// let got = (0..1000).filter(|_| poll_next(cx).is_ready()).count();
+/// assert_eq!(got, POLL_BUDGET as usize);
+/// ambient::leave(outer);
+/// ```
 #[inline]
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     let left = RECORD.with(|record| {
@@ -66,6 +85,18 @@ fn wait_for_turn(cx: &Context<'_>) -> Poll<()> {
 }
 
 /// Whether a leaf may still complete an operation in this poll.
+///
+/// # Examples
+///
+/// ```
+/// # use loxley_sync::ambient;
+/// # use std::task::{Context, Waker};
+/// let outer = ambient::enter();
+/// assert!(ambient::has_budget_remaining());
+/// while ambient::poll_budget(&mut Context::from_waker(Waker::noop())).is_ready() {}
+/// assert!(!ambient::has_budget_remaining(), "time to return `Pending`");
+/// ambient::leave(outer);
+/// ```
 #[must_use]
 #[inline]
 pub fn has_budget_remaining() -> bool {
@@ -123,6 +154,22 @@ impl<F: Future> Future for Unconstrained<F> {
 
 /// Polls one leaf operation under the budget: it is not begun when the budget is spent, and costs one unit when it
 /// completes. An operation that stays pending costs nothing, so that a task may wait for any number of leaves at once.
+///
+/// # Examples
+///
+/// What is not there yet costs nothing:
+///
+/// ```
+/// # use loxley_sync::ambient;
+/// # use std::task::{Context, Poll, Waker};
+/// let cx = &mut Context::from_waker(Waker::noop());
+/// let outer = ambient::enter();
+/// for _ in 0..1000 {
+///     assert!(ambient::poll_budgeted(cx, |_| Poll::<()>::Pending).is_pending());
+/// }
+/// assert_eq!(ambient::poll_budgeted(cx, |_| Poll::Ready(7)), Poll::Ready(7));
+/// ambient::leave(outer);
+/// ```
 #[inline]
 pub fn poll_budgeted<T>(
     cx: &mut Context<'_>,

@@ -44,6 +44,21 @@ pub fn catch_cancelled<F: IntoFuture>(future: F) -> CatchCancelled<F::IntoFuture
 }
 
 /// A future that hears a request to stop; made by [`catch_cancelled`].
+///
+/// # Examples
+///
+/// It has a name, so that a future written by hand can hold it:
+///
+/// ```
+/// use loxley_sync::{CatchCancelled, catch_cancelled, wait};
+/// use std::future::Ready;
+///
+/// struct Job {
+///     work: CatchCancelled<Ready<u8>>,
+/// }
+/// let job = Job { work: catch_cancelled(std::future::ready(7)) };
+/// assert_eq!(wait::block_on(job.work).unwrap(), 7);
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct CatchCancelled<F> {
@@ -189,6 +204,16 @@ pub fn uncancellable<F: IntoFuture>(future: F) -> Uncancellable<F::IntoFuture> {
 }
 
 /// A future that no request interrupts; made by [`uncancellable`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{Uncancellable, uncancellable, wait};
+/// use std::future::Ready;
+///
+/// let commit: Uncancellable<Ready<&str>> = uncancellable(std::future::ready("committed"));
+/// assert_eq!(wait::block_on(commit), "committed");
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Uncancellable<F> {

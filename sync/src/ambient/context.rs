@@ -52,12 +52,33 @@ pub struct Context(Arc<Mutex<Arc<Vec<Entry>>>>);
 
 impl Context {
     /// A context in which no variable is set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Context, context_var};
+    /// context_var! { static USER: String }
+    /// USER.set("outside".to_owned());
+    /// assert_eq!(Context::new().run(|| USER.get()), None, "it starts with nothing");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Another context with the same values. What is set in one of them later is not seen in the other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Context, context_var};
+    /// context_var! { static DEPTH: u32 }
+    /// let one = Context::new();
+    /// one.run(|| DEPTH.set(1));
+    /// let other = one.copy();
+    /// other.run(|| DEPTH.set(2));
+    /// assert_eq!((DEPTH.get_in(&one), DEPTH.get_in(&other)), (Some(1), Some(2)));
+    /// ```
     #[must_use]
     pub fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(self.entries())))
@@ -189,12 +210,30 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
     }
 
     /// The name it was declared with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::context_var;
+    /// context_var! { static USER: String }
+    /// assert_eq!(USER.name(), "USER");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// The value in the current context, if it is set there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::context_var;
+    /// context_var! { static VERBOSE: bool }
+    /// assert!(!VERBOSE.get().unwrap_or(false), "a default where it is read");
+    /// VERBOSE.set(true);
+    /// assert_eq!(VERBOSE.get(), Some(true));
+    /// ```
     #[must_use]
     pub fn get(&'static self) -> Option<T> {
         let value = with_current(|context| context?.value_of(self.key()))?;
@@ -202,12 +241,34 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
     }
 
     /// The value in `context`, if it is set there.
+    ///
+    /// # Examples
+    ///
+    /// What work that has ended left behind:
+    ///
+    /// ```
+    /// # use loxley_sync::{Context, context_var};
+    /// context_var! { static QUERIES: u32 }
+    /// let request = Context::new();
+    /// request.run(|| QUERIES.set(3));
+    /// assert_eq!(QUERIES.get_in(&request), Some(3));
+    /// ```
     #[must_use]
     pub fn get_in(&'static self, context: &Context) -> Option<T> {
         self.read(&context.value_of(self.key())?)
     }
 
     /// Sets the value in the current context; the token brings the old one back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::context_var;
+    /// context_var! { static USER: &'static str }
+    /// USER.set("alice");
+    /// let before = USER.set("bob");
+    /// assert_eq!((before.old_value(), USER.get()), (Some("alice"), Some("bob")));
+    /// ```
     pub fn set(&'static self, value: T) -> Token<T> {
         let context = current_or_new();
         let before = context.replace(self.key(), Some(Arc::new(value)));
@@ -223,6 +284,19 @@ impl<T: Clone + Send + Sync + 'static> ContextVar<T> {
     /// # Panics
     ///
     /// At the caller's line, if `token` belongs to another variable or was made in another context.
+    ///
+    /// # Examples
+    ///
+    /// For a stretch of code, and not beyond:
+    ///
+    /// ```
+    /// # use loxley_sync::context_var;
+    /// context_var! { static INDENT: usize }
+    /// let before = INDENT.set(2);
+    /// assert_eq!(INDENT.get(), Some(2));
+    /// INDENT.reset(before);
+    /// assert_eq!(INDENT.get(), None);
+    /// ```
     #[track_caller]
     pub fn reset(&'static self, token: Token<T>) {
         assert!(
@@ -261,6 +335,19 @@ impl<T> fmt::Debug for ContextVar<T> {
 }
 
 /// The way back from one [`ContextVar::set`]. Dropped, the new value stays.
+///
+/// # Examples
+///
+/// ```
+/// # use loxley_sync::context_var;
+/// context_var! { static USER: &'static str }
+/// let outer = USER.set("alice");
+/// let inner = USER.set("bob");
+/// USER.reset(inner);
+/// assert_eq!(USER.get(), Some("alice"));
+/// USER.reset(outer);
+/// assert_eq!(USER.get(), None);
+/// ```
 pub struct Token<T: 'static> {
     var: &'static ContextVar<T>,
     before: Option<Value>,
@@ -269,6 +356,16 @@ pub struct Token<T: 'static> {
 
 impl<T: Clone + Send + Sync + 'static> Token<T> {
     /// What stood there before, if anything did.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::context_var;
+    /// context_var! { static DEPTH: u32 }
+    /// DEPTH.set(1);
+    /// let token = DEPTH.set(2);
+    /// assert_eq!(token.old_value(), Some(1));
+    /// ```
     #[must_use]
     pub fn old_value(&self) -> Option<T> {
         self.var.read(self.before.as_ref()?)
@@ -325,6 +422,21 @@ impl Drop for AtExit {
 }
 
 /// Makes `context` the current one of this thread and returns the one that was. For whoever polls tasks.
+///
+/// # Examples
+///
+/// An executor of one's own gives each poll the context of its task:
+///
+/// ```
+/// # use loxley_sync::{Context, ambient::swap_context, context_var};
+/// context_var! { static USER: &'static str }
+/// let task = Context::new();
+/// task.run(|| USER.set("alice"));
+/// let outer = swap_context(Some(task));
+/// assert_eq!(USER.get(), Some("alice")); // Here the task is polled.
+/// swap_context(outer);
+/// assert_eq!(USER.get(), None);
+/// ```
 #[inline]
 #[must_use = "it must be put back"]
 pub fn swap_context(context: Option<Context>) -> Option<Context> {
@@ -332,12 +444,36 @@ pub fn swap_context(context: Option<Context>) -> Option<Context> {
 }
 
 /// Calls `f` with `context` as the current one, or with none.
+///
+/// # Examples
+///
+/// ```
+/// # use loxley_sync::{ambient::run_in, context_var};
+/// context_var! { static USER: &'static str }
+/// USER.set("alice");
+/// assert_eq!(run_in(None, || USER.get()), None);
+/// assert_eq!(USER.get(), Some("alice"));
+/// ```
 pub fn run_in<R>(context: Option<Context>, f: impl FnOnce() -> R) -> R {
     let _outer = Entered(Some(swap_context(context)));
     f()
 }
 
 /// What a task made here starts with: a copy of the current context, or none if there is none.
+///
+/// # Examples
+///
+/// ```
+/// # use loxley_sync::{ambient::{inherit_context, run_in}, context_var};
+/// context_var! { static USER: &'static str }
+/// USER.set("alice");
+/// let child = inherit_context();
+/// run_in(child, || {
+///     assert_eq!(USER.get(), Some("alice"));
+///     USER.set("bob");
+/// });
+/// assert_eq!(USER.get(), Some("alice"), "what a child sets is its own");
+/// ```
 #[inline]
 #[must_use]
 pub fn inherit_context() -> Option<Context> {

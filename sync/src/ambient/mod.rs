@@ -98,6 +98,24 @@ impl Record {
 }
 
 /// The record that stood before [`enter`]; give it back with [`leave`].
+///
+/// # Examples
+///
+/// Polls nest, and each finds its own record again:
+///
+/// ```
+/// use loxley_sync::ambient;
+/// use std::task::{Context, Waker};
+///
+/// let cx = &mut Context::from_waker(Waker::noop());
+/// let outer = ambient::enter();
+/// while ambient::poll_budget(cx).is_ready() {}
+/// let inner = ambient::enter();
+/// assert!(ambient::has_budget_remaining());
+/// ambient::leave(inner);
+/// assert!(!ambient::has_budget_remaining());
+/// ambient::leave(outer);
+/// ```
 #[derive(Debug)]
 #[must_use = "pass it to `leave`"]
 pub struct Outer {
@@ -129,6 +147,17 @@ pub struct Asked {
 }
 
 /// What a poll has left behind.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::ambient::{self, WaitKind};
+///
+/// let outer = ambient::enter();
+/// ambient::wait_reason(WaitKind::Queue, None); // By a leaf of the future that is polled.
+/// let left = ambient::leave(outer);
+/// assert_eq!(left.reason.kind, WaitKind::Queue);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Left {
     /// What the innermost leaf said it waits for.
@@ -139,6 +168,27 @@ pub struct Left {
 }
 
 /// Installs a fresh record before a poll: a full budget, nothing waited for.
+///
+/// # Examples
+///
+/// An executor calls it around each poll, so that no task keeps its thread for ever:
+///
+/// ```
+/// # use loxley_sync::{Event, ambient};
+/// # use std::{future::Future, pin::pin, task::{Context, Waker}};
+/// let event = Event::new();
+/// event.set();
+/// let mut greedy = pin!(async {
+///     loop {
+///         event.wait().await;
+///     }
+///     # #[allow(unreachable_code)] ()
+/// });
+/// let outer = ambient::enter();
+/// assert!(greedy.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+/// assert!(!ambient::has_budget_remaining());
+/// ambient::leave(outer);
+/// ```
 #[inline]
 pub fn enter() -> Outer {
     install(None, Asked::default())
@@ -181,6 +231,18 @@ fn host<R>(f: impl FnOnce(&dyn Host) -> R) -> Option<R> {
 }
 
 /// Puts the outer record back after a poll.
+///
+/// # Examples
+///
+/// ```
+/// # use loxley_sync::ambient;
+/// # use std::task::{Context, Waker};
+/// let cx = &mut Context::from_waker(Waker::noop());
+/// let outer = ambient::enter();
+/// while ambient::poll_budget(cx).is_ready() {}
+/// ambient::leave(outer);
+/// assert!(ambient::has_budget_remaining(), "what one task spent another has");
+/// ```
 #[inline]
 #[allow(
     clippy::needless_pass_by_value,

@@ -81,11 +81,36 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// The sending end; clones send into the same channel.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::broadcast;
+///
+/// let (sender, mut receiver) = broadcast::channel(4);
+/// let other = sender.clone();
+/// sender.send(1).unwrap();
+/// other.send(2).unwrap();
+/// assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(1), Ok(2)));
+/// ```
 pub struct Sender<T> {
     channel: Arc<WaitList<Channel<T>>>,
 }
 
 /// A receiving end: gets what was sent since it was made.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{broadcast, wait::block_on};
+///
+/// let (sender, mut early) = broadcast::channel(4);
+/// sender.send("first").unwrap();
+/// let mut late = sender.subscribe();
+/// sender.send("second").unwrap();
+/// assert_eq!(block_on(early.recv()), Ok("first"));
+/// assert_eq!(block_on(late.recv()), Ok("second"));
+/// ```
 pub struct Receiver<T> {
     channel: Arc<WaitList<Channel<T>>>,
     cursor: Cursor<T>,
@@ -239,6 +264,17 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// The value, if nobody is subscribed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast;
+    /// let (sender, receiver) = broadcast::channel(4);
+    /// let _other = sender.subscribe();
+    /// assert_eq!(sender.send("hello"), Ok(2), "so many will hear it");
+    /// # drop((receiver, _other));
+    /// assert_eq!(sender.send("anybody?"), Err(broadcast::SendError("anybody?")));
+    /// ```
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
         let mut locked = self.channel.lock();
         let receivers = locked.receivers;
@@ -258,12 +294,36 @@ impl<T> Sender<T> {
     }
 
     /// A new receiver, of what is sent from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast;
+    /// let (sender, _) = broadcast::channel(4);
+    /// let mut receiver = sender.subscribe(); // There may be none in between.
+    /// sender.send(7).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok(7));
+    /// ```
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
         subscribe(&self.channel)
     }
 
     /// How many receivers there are.
+    ///
+    /// # Examples
+    ///
+    /// What nobody hears need not be made:
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast;
+    /// let (sender, receiver) = broadcast::channel::<String>(4);
+    /// drop(receiver);
+    /// if sender.receiver_count() > 0 {
+    ///     sender.send("a long report".repeat(1000)).unwrap();
+    /// }
+    /// # assert_eq!(sender.receiver_count(), 0);
+    /// ```
     #[must_use]
     pub fn receiver_count(&self) -> usize {
         self.channel.lock().receivers
@@ -281,6 +341,29 @@ impl<T: Clone> Receiver<T> {
     /// # Cancel safety
     ///
     /// A dropped future has received nothing and lost nothing. If there is a value the call completes without waiting.
+    ///
+    /// # Examples
+    ///
+    /// Being told of a loss is no end: one goes on with what is left.
+    ///
+    /// ```
+    /// # use loxley_sync::{broadcast::{self, RecvError}, wait::block_on};
+    /// let (sender, mut receiver) = broadcast::channel(1);
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// drop(sender);
+    /// # block_on(async {
+    /// let mut heard = vec![];
+    /// loop {
+    ///     match receiver.recv().await {
+    ///         Ok(value) => heard.push(value),
+    ///         Err(RecvError::Lagged(lost)) => heard.push(-(lost as i32)),
+    ///         Err(RecvError::Closed) => break,
+    ///     }
+    /// }
+    /// assert_eq!(heard, [-1, 2]);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn recv(&mut self) -> impl Future<Output = Result<T, RecvError>> + '_ {
         let at = Location::caller();
@@ -299,6 +382,16 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if not; else as [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast::{self, TryRecvError};
+    /// let (sender, mut receiver) = broadcast::channel(4);
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send('a').unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok('a'));
+    /// ```
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         loop {
             match self.cursor.read(&self.channel) {
@@ -323,6 +416,16 @@ impl<T: Clone> Receiver<T> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast;
+    /// let (sender, mut receiver) = broadcast::channel(4);
+    /// let thread = std::thread::spawn(move || receiver.blocking_recv());
+    /// sender.send("to a thread").unwrap();
+    /// assert_eq!(thread.join().unwrap(), Ok("to a thread"));
+    /// ```
     #[track_caller]
     pub fn blocking_recv(&mut self) -> Result<T, RecvError> {
         block_on(self.recv())
@@ -331,12 +434,36 @@ impl<T: Clone> Receiver<T> {
 
 impl<T> Receiver<T> {
     /// Another receiver, of what is sent from now on.
+    ///
+    /// # Examples
+    ///
+    /// To forget a backlog and hear only what is new:
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast;
+    /// let (sender, receiver) = broadcast::channel(4);
+    /// sender.send("old").unwrap();
+    /// let mut receiver = receiver.resubscribe();
+    /// sender.send("new").unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok("new"));
+    /// ```
     #[must_use]
     pub fn resubscribe(&self) -> Self {
         subscribe(&self.channel)
     }
 
     /// How many values are there to be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast;
+    /// let (sender, mut receiver) = broadcast::channel(4);
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// receiver.try_recv().unwrap();
+    /// assert_eq!(receiver.len(), 1);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         let channel = self.channel.shared();
@@ -346,6 +473,16 @@ impl<T> Receiver<T> {
     }
 
     /// Whether there is nothing to be read right now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::broadcast;
+    /// let (sender, receiver) = broadcast::channel(4);
+    /// assert!(receiver.is_empty());
+    /// sender.send(()).unwrap();
+    /// assert!(!receiver.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -444,6 +581,17 @@ impl<T> Drop for Receiver<T> {
 }
 
 /// Nobody is subscribed; the value comes back.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::broadcast::{self, SendError};
+///
+/// let (sender, receiver) = broadcast::channel(4);
+/// drop(receiver);
+/// let SendError(value) = sender.send("unheard").unwrap_err();
+/// assert_eq!(value, "unheard");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
@@ -471,6 +619,21 @@ pub enum RecvError {
 }
 
 /// Why there was no value at once.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::broadcast::{self, TryRecvError};
+///
+/// let (sender, mut receiver) = broadcast::channel(1);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// sender.send(1).unwrap();
+/// sender.send(2).unwrap();
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Lagged(1)));
+/// assert_eq!(receiver.try_recv(), Ok(2));
+/// drop(sender);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// Nothing new was sent.

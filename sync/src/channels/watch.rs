@@ -85,11 +85,35 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
 type Told<T> = (u64, Arc<T>);
 
 /// The end that changes the value; clones change the same one.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::watch;
+///
+/// let (sender, receiver) = watch::channel("starting");
+/// let other = sender.clone();
+/// other.send("ready").unwrap();
+/// assert_eq!((*sender.borrow(), *receiver.borrow()), ("ready", "ready"));
+/// ```
 pub struct Sender<T> {
     channel: Arc<Channel<T>>,
 }
 
 /// An end that sees the value; a clone has seen what its origin had.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::watch;
+///
+/// let (sender, mut receiver) = watch::channel(0);
+/// sender.send(1).unwrap();
+/// let same = receiver.clone();
+/// receiver.borrow_and_update();
+/// assert_eq!(receiver.has_changed(), Ok(false));
+/// assert_eq!(same.has_changed(), Ok(true), "each counts for itself");
+/// ```
 pub struct Receiver<T> {
     channel: Arc<Channel<T>>,
     /// The version, as it stands in the word.
@@ -100,6 +124,17 @@ pub struct Receiver<T> {
 }
 
 /// The value as it was when it was asked for. It holds no lock: the channel may go on meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::watch;
+///
+/// let (sender, receiver) = watch::channel(vec![1]);
+/// let seen = receiver.borrow();
+/// sender.send(vec![1, 2]).unwrap(); // Not held up by `seen`.
+/// assert_eq!((seen.len(), receiver.borrow().len()), (1, 2));
+/// ```
 pub struct Ref<T>(Arc<T>);
 
 struct Channel<T> {
@@ -136,6 +171,17 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// The value, if there is no receiver; nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, receiver) = watch::channel(1);
+    /// assert_eq!(sender.send(2), Ok(()));
+    /// drop(receiver);
+    /// assert_eq!(sender.send(3), Err(watch::SendError(3)));
+    /// assert_eq!(*sender.borrow(), 2);
+    /// ```
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         let mut held = self.channel.held.lock();
         if held.receivers == 0 {
@@ -151,6 +197,17 @@ impl<T> Sender<T> {
     }
 
     /// Replaces the value, whether there is a receiver or not, and returns the old one.
+    ///
+    /// # Examples
+    ///
+    /// A state that is kept up to date whether somebody looks or not:
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (state, _) = watch::channel("idle");
+    /// assert_eq!(*state.send_replace("busy"), "idle");
+    /// assert_eq!(*state.subscribe().borrow(), "busy");
+    /// ```
     pub fn send_replace(&self, value: T) -> Ref<T> {
         let value = Arc::new(value);
         let mut held = self.channel.held.lock();
@@ -162,6 +219,24 @@ impl<T> Sender<T> {
 
     /// Changes a copy of the value and sends it, unless `modify` returns `false`. If the value is sent by another sender
     /// meanwhile, `modify` is called again.
+    ///
+    /// # Examples
+    ///
+    /// Nobody is woken for what makes no difference:
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (level, receiver) = watch::channel(3);
+    /// let raise = |to: u8| level.send_if_modified(|level| {
+    ///     let rises = to > *level;
+    ///     *level = to.max(*level);
+    ///     rises
+    /// });
+    /// assert!(!raise(2));
+    /// assert_eq!(receiver.has_changed(), Ok(false));
+    /// assert!(raise(5));
+    /// assert_eq!(receiver.has_changed(), Ok(true));
+    /// ```
     pub fn send_if_modified(&self, mut modify: impl FnMut(&mut T) -> bool) -> bool
     where
         T: Clone,
@@ -188,6 +263,15 @@ impl<T> Sender<T> {
     }
 
     /// Changes a copy of the value and sends it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (peers, mut receiver) = watch::channel(vec!["a"]);
+    /// peers.send_modify(|peers| peers.push("b"));
+    /// assert_eq!(*receiver.borrow_and_update(), ["a", "b"]);
+    /// ```
     pub fn send_modify(&self, mut modify: impl FnMut(&mut T))
     where
         T: Clone,
@@ -199,24 +283,66 @@ impl<T> Sender<T> {
     }
 
     /// The value as it is now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, _receiver) = watch::channel(80);
+    /// let port = *sender.borrow();
+    /// sender.send(port + 1).unwrap();
+    /// assert_eq!(*sender.borrow(), 81);
+    /// ```
     #[must_use]
     pub fn borrow(&self) -> Ref<T> {
         Ref(self.channel.value())
     }
 
     /// A new receiver, which has seen the value as it is now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, _) = watch::channel(1);
+    /// let receiver = sender.subscribe();
+    /// assert_eq!(receiver.has_changed(), Ok(false), "it begins with what is");
+    /// sender.send(2).unwrap();
+    /// assert_eq!(receiver.has_changed(), Ok(true));
+    /// ```
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
         Receiver::new(&self.channel, None)
     }
 
     /// How many receivers there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, receiver) = watch::channel(());
+    /// let other = receiver.clone();
+    /// assert_eq!(sender.receiver_count(), 2);
+    /// # drop((receiver, other));
+    /// ```
     #[must_use]
     pub fn receiver_count(&self) -> usize {
         self.channel.held.lock().receivers
     }
 
     /// Whether there is no receiver.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, receiver) = watch::channel(0);
+    /// drop(receiver);
+    /// assert!(sender.is_closed());
+    /// let _receiver = sender.subscribe();
+    /// assert!(!sender.is_closed(), "not for ever");
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.receiver_count() == 0
@@ -225,6 +351,18 @@ impl<T> Sender<T> {
 
 impl<T> Receiver<T> {
     /// The value as it is now, not counted as seen.
+    ///
+    /// # Examples
+    ///
+    /// To look without missing the change afterwards:
+    ///
+    /// ```
+    /// # use loxley_sync::{wait::block_on, watch};
+    /// let (sender, mut receiver) = watch::channel(1);
+    /// sender.send(2).unwrap();
+    /// assert_eq!(*receiver.borrow(), 2);
+    /// assert_eq!(block_on(receiver.changed()), Ok(()), "it still counts as new");
+    /// ```
     #[must_use]
     pub fn borrow(&self) -> Ref<T> {
         match &self.told {
@@ -234,6 +372,16 @@ impl<T> Receiver<T> {
     }
 
     /// The value as it is now, counted as seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, mut receiver) = watch::channel(1);
+    /// sender.send(2).unwrap();
+    /// assert_eq!(*receiver.borrow_and_update(), 2);
+    /// assert_eq!(receiver.has_changed(), Ok(false));
+    /// ```
     #[inline]
     pub fn borrow_and_update(&mut self) -> Ref<T> {
         if let Some((sent, value)) = self.told.take() {
@@ -254,6 +402,17 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// If it is not and all senders are gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, receiver) = watch::channel(1);
+    /// assert_eq!(receiver.has_changed(), Ok(false));
+    /// sender.send(2).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.has_changed(), Ok(true), "the last value is news, too");
+    /// ```
     pub fn has_changed(&self) -> Result<bool, RecvError> {
         let word = self.channel.word();
         match version(word) != self.seen {
@@ -274,6 +433,27 @@ impl<T> Receiver<T> {
     /// # Cancel safety
     ///
     /// A dropped future has seen nothing. If the value has changed the call completes without waiting.
+    ///
+    /// # Examples
+    ///
+    /// The loop of those who follow a value:
+    ///
+    /// ```
+    /// # use loxley_sync::{wait::block_on, watch};
+    /// let (sender, mut receiver) = watch::channel(0);
+    /// let follower = std::thread::spawn(move || block_on(async {
+    ///     let mut last = *receiver.borrow();
+    ///     while receiver.changed().await.is_ok() {
+    ///         last = *receiver.borrow();
+    ///     }
+    ///     last
+    /// }));
+    /// for value in 1..=100 {
+    ///     sender.send(value).unwrap();
+    /// }
+    /// drop(sender);
+    /// assert_eq!(follower.join().unwrap(), 100, "some may be skipped, the last is not");
+    /// ```
     #[track_caller]
     pub fn changed(&mut self) -> impl Future<Output = Result<(), RecvError>> + '_ {
         self.changed_at(Location::caller())
@@ -288,6 +468,19 @@ impl<T> Receiver<T> {
     /// # Cancel safety
     ///
     /// As [`changed`](Self::changed), but values for which `condition` did not hold count as seen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{wait::block_on, watch};
+    /// let (sender, mut state) = watch::channel("starting");
+    /// let server = std::thread::spawn(move || {
+    ///     sender.send("binding").unwrap();
+    ///     sender.send("ready").unwrap();
+    /// });
+    /// assert_eq!(*block_on(state.wait_for(|state| *state == "ready")).unwrap(), "ready");
+    /// # server.join().unwrap();
+    /// ```
     #[track_caller]
     pub fn wait_for<'a>(
         &'a mut self,
@@ -311,6 +504,19 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As [`changed`](Self::changed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::watch;
+    /// let (sender, mut receiver) = watch::channel(1);
+    /// let thread = std::thread::spawn(move || {
+    ///     receiver.blocking_changed()?;
+    ///     Ok::<_, watch::RecvError>(*receiver.borrow())
+    /// });
+    /// sender.send(2).unwrap();
+    /// assert_eq!(thread.join().unwrap(), Ok(2));
+    /// ```
     #[track_caller]
     pub fn blocking_changed(&mut self) -> Result<(), RecvError> {
         block_on(self.changed())
@@ -518,10 +724,32 @@ impl<T> Deref for Ref<T> {
 }
 
 /// There is no receiver; the value comes back.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::watch::{self, SendError};
+///
+/// let (sender, receiver) = watch::channel(1);
+/// drop(receiver);
+/// let SendError(unseen) = sender.send(2).unwrap_err();
+/// assert_eq!(unseen, 2);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
 /// All senders are gone and the value has been seen.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::{wait::block_on, watch};
+///
+/// let (sender, mut receiver) = watch::channel(1);
+/// drop(sender);
+/// assert_eq!(block_on(receiver.changed()), Err(watch::RecvError));
+/// assert_eq!(*receiver.borrow(), 1, "the value stays");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvError;
 

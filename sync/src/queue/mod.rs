@@ -27,6 +27,17 @@ macro_rules! queue {
 
         impl<T: Send $(+ $bound)?> $name<T> {
             /// An empty queue for at most `maxsize` items; 0 means unbounded.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let bounded = ", stringify!($name), "::new(1);")]
+            /// assert!(bounded.put_nowait('a').is_ok());
+            /// assert!(bounded.put_nowait('b').is_err());
+            #[doc = concat!(" let unbounded = ", stringify!($name), "::new(0);")]
+            /// assert!(('a'..='z').all(|letter| unbounded.put_nowait(letter).is_ok()));
+            /// ```
             #[must_use]
             pub fn new(maxsize: usize) -> Self {
                 Self { core: Arc::new(Core::new(maxsize)) }
@@ -47,6 +58,21 @@ macro_rules! queue {
             /// # Fairness
             ///
             /// Putters get their places in the order in which they came; nobody overtakes a waiter.
+            ///
+            /// # Examples
+            ///
+            /// Putting into a full queue is how a producer is slowed down to the pace of its consumer:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", wait::block_on};")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(1);")]
+            /// block_on(queue.put(1))?;
+            /// let consumer = queue.clone();
+            /// let consumer = std::thread::spawn(move || (consumer.blocking_get(), consumer.blocking_get()));
+            /// block_on(queue.put(2))?; // Waits until 1 was fetched.
+            /// assert_eq!(consumer.join().unwrap(), (Ok(1), Ok(2)));
+            /// # Ok::<_, loxley_sync::error::PutError<i32>>(())
+            /// ```
             #[track_caller]
             pub fn put(&self, item: T) -> impl Future<Output = Result<(), PutError<T>>> + '_ {
                 self.core.put(item, Location::caller())
@@ -57,6 +83,22 @@ macro_rules! queue {
             /// # Errors
             ///
             /// The item, if the queue is full or shut down.
+            ///
+            /// # Examples
+            ///
+            /// For a producer that can do without: what finds no place comes back, and is counted or thrown away.
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", error::TryPutError};")]
+            #[doc = concat!(" let samples = ", stringify!($name), "::new(2);")]
+            /// let mut lost = 0;
+            /// for sample in [10, 20, 30] {
+            ///     if let Err(TryPutError::Full(_)) = samples.put_nowait(sample) {
+            ///         lost += 1;
+            ///     }
+            /// }
+            /// assert_eq!((samples.len(), lost), (2, 1));
+            /// ```
             #[inline]
             pub fn put_nowait(&self, item: T) -> Result<(), TryPutError<T>> {
                 self.core.put_nowait(item)
@@ -71,6 +113,22 @@ macro_rules! queue {
             /// # Cancel safety
             ///
             /// A place that was promised to a dropped future goes to the next putter.
+            ///
+            /// # Examples
+            ///
+            /// What is expensive to make is made only once there is a place for it:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", wait::block_on};")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(1);")]
+            /// # block_on(async {
+            /// let place = queue.reserve().await?;
+            /// assert!(queue.put_nowait("quick").is_err(), "the place is taken");
+            /// place.put("report").unwrap();
+            /// assert_eq!(queue.get().await?, "report");
+            /// # Ok::<_, loxley_sync::error::QueueShutDown>(())
+            /// # }).unwrap();
+            /// ```
             #[track_caller]
             pub fn reserve(
                 &self,
@@ -97,6 +155,24 @@ macro_rules! queue {
             /// # Fairness
             ///
             /// Getters get items in the order in which they came; nobody overtakes a waiter.
+            ///
+            /// # Examples
+            ///
+            /// A consumer that ends with its queue:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", wait::block_on};")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(0);")]
+            /// queue.put_nowait(4).unwrap();
+            /// queue.shutdown(false);
+            /// block_on(async {
+            ///     let mut sum = 0;
+            ///     while let Ok(item) = queue.get().await {
+            ///         sum += item;
+            ///     }
+            ///     assert_eq!(sum, 4);
+            /// });
+            /// ```
             #[track_caller]
             pub fn get(&self) -> impl Future<Output = Result<T, QueueShutDown>> + '_ {
                 self.core.get(Location::caller())
@@ -107,6 +183,18 @@ macro_rules! queue {
             /// # Errors
             ///
             /// If there is none, or the queue is shut down and empty.
+            ///
+            /// # Examples
+            ///
+            /// Takes what is there and goes on with something else:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", error::TryGetError};")]
+            #[doc = concat!(" let inbox = ", stringify!($name), "::new(0);")]
+            /// inbox.put_nowait("hello").unwrap();
+            /// assert_eq!(inbox.get_nowait(), Ok("hello"));
+            /// assert_eq!(inbox.get_nowait(), Err(TryGetError::Empty));
+            /// ```
             #[inline]
             pub fn get_nowait(&self) -> Result<T, TryGetError> {
                 self.core.get_nowait()
@@ -121,6 +209,23 @@ macro_rules! queue {
             /// # Cancel safety
             ///
             /// As [`get`](Self::get); items are appended in the poll that completes.
+            ///
+            /// # Examples
+            ///
+            /// A batch is dealt with at the price of one wait:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", wait::block_on};")]
+            #[doc = concat!(" let rows = ", stringify!($name), "::new(0);")]
+            /// for row in 0..5 {
+            ///     rows.put_nowait(row).unwrap();
+            /// }
+            /// let mut batch = Vec::new();
+            /// assert_eq!(block_on(rows.get_many(&mut batch, 3)), Ok(3));
+            /// assert_eq!(block_on(rows.get_many(&mut batch, 3)), Ok(2));
+            /// batch.sort();
+            /// assert_eq!(batch, [0, 1, 2, 3, 4]);
+            /// ```
             #[track_caller]
             pub fn get_many<'a>(
                 &'a self,
@@ -135,6 +240,19 @@ macro_rules! queue {
             /// # Errors
             ///
             /// The item, if the queue is or gets shut down.
+            ///
+            /// # Examples
+            ///
+            /// From a thread that is no task, into a queue that tasks read:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", wait::block_on};")]
+            #[doc = concat!(" let lines = ", stringify!($name), "::new(1);")]
+            /// let reader = lines.clone();
+            /// let thread = std::thread::spawn(move || lines.blocking_put("a line"));
+            /// assert_eq!(block_on(reader.get()), Ok("a line"));
+            /// assert!(thread.join().unwrap().is_ok());
+            /// ```
             #[track_caller]
             pub fn blocking_put(&self, item: T) -> Result<(), PutError<T>> {
                 block_on(self.put(item))
@@ -145,6 +263,26 @@ macro_rules! queue {
             /// # Errors
             ///
             /// If the queue is shut down and empty.
+            ///
+            /// # Examples
+            ///
+            /// A thread of its own works off what tasks hand to it:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let jobs = ", stringify!($name), "::new(0);")]
+            /// let theirs = jobs.clone();
+            /// let thread = std::thread::spawn(move || {
+            ///     let mut done = 0;
+            ///     while theirs.blocking_get().is_ok() {
+            ///         done += 1;
+            ///     }
+            ///     done
+            /// });
+            /// jobs.put_nowait("compress").unwrap();
+            /// jobs.shutdown(false);
+            /// assert_eq!(thread.join().unwrap(), 1);
+            /// ```
             #[track_caller]
             pub fn blocking_get(&self) -> Result<T, QueueShutDown> {
                 block_on(self.get())
@@ -155,6 +293,17 @@ macro_rules! queue {
             /// # Errors
             ///
             /// If it was said more often than items were put; nothing has changed then.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", error::TaskDoneError};")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(0);")]
+            /// queue.put_nowait("dishes").unwrap();
+            /// assert_eq!(queue.get_nowait(), Ok("dishes"));
+            /// assert_eq!(queue.task_done(), Ok(()));
+            /// assert_eq!(queue.task_done(), Err(TaskDoneError), "once per item");
+            /// ```
             pub fn task_done(&self) -> Result<(), TaskDoneError> {
                 self.core.task_done()
             }
@@ -166,6 +315,25 @@ macro_rules! queue {
             /// # Cancel safety
             ///
             /// Dropping the future changes nothing. If nothing is unfinished the call completes without waiting.
+            ///
+            /// # Examples
+            ///
+            /// Waits for the work, not just for an empty queue:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", wait::block_on};")]
+            #[doc = concat!(" let work = ", stringify!($name), "::new(0);")]
+            /// work.put_nowait(1).unwrap();
+            /// let worker = work.clone();
+            /// let worker = std::thread::spawn(move || {
+            ///     worker.blocking_get().unwrap();
+            ///     // Here it is empty, and the work begins.
+            ///     worker.task_done().unwrap();
+            /// });
+            /// block_on(work.join());
+            /// assert!(work.is_empty());
+            /// # worker.join().unwrap();
+            /// ```
             #[track_caller]
             pub fn join(&self) -> impl Future<Output = ()> + '_ {
                 self.core.join(Location::caller())
@@ -177,17 +345,55 @@ macro_rules! queue {
             /// # Panics
             ///
             /// If a waker or the destructor of an item panics; everybody is woken first.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::{", stringify!($name), ", error::{TryGetError, TryPutError}};")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(0);")]
+            /// queue.put_nowait("last").unwrap();
+            /// queue.shutdown(false);
+            /// assert_eq!(queue.put_nowait("too late"), Err(TryPutError::ShutDown("too late")));
+            /// assert_eq!(queue.get_nowait(), Ok("last"), "what is in it can be fetched");
+            /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+            ///
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(0);")]
+            /// queue.put_nowait("dropped").unwrap();
+            /// queue.shutdown(true);
+            /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+            /// ```
             pub fn shutdown(&self, immediate: bool) {
                 self.core.shutdown(if immediate { End::Immediate } else { End::Drain });
             }
 
             /// Whether the queue was shut down.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::<u8>::new(0);")]
+            /// let handle = queue.clone();
+            /// assert!(!handle.is_shut_down());
+            /// queue.shutdown(false);
+            /// assert!(handle.is_shut_down(), "all handles are of one queue");
+            /// ```
             #[must_use]
             pub fn is_shut_down(&self) -> bool {
                 self.core.is_shut_down()
             }
 
             /// How many items are in the queue, those promised to waiting getters included.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let backlog = ", stringify!($name), "::new(0);")]
+            /// backlog.put_nowait('a').unwrap();
+            /// backlog.put_nowait('b').unwrap();
+            /// assert_eq!(backlog.len(), 2);
+            /// ```
             #[must_use]
             #[doc(alias = "qsize")]
             pub fn len(&self) -> usize {
@@ -196,12 +402,36 @@ macro_rules! queue {
 
             /// The most items that were in the queue at once; of an unbounded [`Queue`], from 256 on, rounded up by less than
             /// half a percent.
+            ///
+            /// # Examples
+            ///
+            /// Whether a bound is well chosen shows after a day of work:
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(100);")]
+            /// for item in 0..3 {
+            ///     queue.put_nowait(item).unwrap();
+            /// }
+            /// while queue.get_nowait().is_ok() {}
+            /// assert_eq!((queue.len(), queue.len_peak()), (0, 3));
+            /// ```
             #[must_use]
             pub fn len_peak(&self) -> usize {
                 self.core.len_peak()
             }
 
             /// Whether there is no item in the queue.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(0);")]
+            /// assert!(queue.is_empty());
+            /// queue.put_nowait(()).unwrap();
+            /// assert!(!queue.is_empty());
+            /// ```
             #[must_use]
             #[doc(alias = "empty")]
             pub fn is_empty(&self) -> bool {
@@ -209,6 +439,16 @@ macro_rules! queue {
             }
 
             /// Whether there are `maxsize` items in the queue.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(1);")]
+            /// queue.put_nowait(()).unwrap();
+            /// assert!(queue.is_full());
+            #[doc = concat!(" assert!(!", stringify!($name), "::<u8>::new(0).is_full(), \"an unbounded one never is\");")]
+            /// ```
             #[must_use]
             #[doc(alias = "full")]
             pub fn is_full(&self) -> bool {
@@ -216,6 +456,15 @@ macro_rules! queue {
             }
 
             /// The most items the queue takes; 0 means unbounded.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::new(8);")]
+            /// queue.put_nowait(()).unwrap();
+            /// assert_eq!(queue.maxsize() - queue.len(), 7, "that many more");
+            /// ```
             #[must_use]
             pub fn maxsize(&self) -> usize {
                 self.core.maxsize()
@@ -312,6 +561,21 @@ queue! {
 }
 
 /// A place in a queue, kept until it is filled or dropped.
+///
+/// # Examples
+///
+/// Dropped without an item, the place goes to whoever wants it:
+///
+/// ```
+/// use loxley_sync::{Queue, wait::block_on};
+///
+/// let queue = Queue::new(1);
+/// let place = block_on(queue.reserve())?;
+/// assert!(queue.put_nowait(1).is_err());
+/// drop(place);
+/// assert!(queue.put_nowait(1).is_ok());
+/// # Ok::<_, loxley_sync::error::QueueShutDown>(())
+/// ```
 #[must_use = "the place is given up when this is dropped"]
 pub struct Reserved<'a, T> {
     queue: Option<&'a dyn Places<T>>,
@@ -342,6 +606,19 @@ impl<T> Reserved<'_, T> {
     /// # Errors
     ///
     /// The item, if the queue was shut down meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::{Queue, error::PutError, wait::block_on};
+    /// let queue = Queue::new(2);
+    /// let first = block_on(queue.reserve())?;
+    /// let second = block_on(queue.reserve())?;
+    /// assert_eq!(first.put("in time"), Ok(()));
+    /// queue.shutdown(false);
+    /// assert_eq!(second.put("too late"), Err(PutError("too late")));
+    /// # Ok::<_, loxley_sync::error::QueueShutDown>(())
+    /// ```
     pub fn put(mut self, item: T) -> Result<(), PutError<T>> {
         match self.queue.take() {
             Some(queue) => queue.fill(item),

@@ -10,6 +10,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 
 /// Runs `future` to its end on this thread, which sleeps while the future waits.
+///
+/// # Examples
+///
+/// Any future, on a thread of one's own, without a runtime:
+///
+/// ```
+/// use loxley_sync::{Queue, wait::block_on};
+///
+/// let queue = Queue::new(0);
+/// let answer = queue.clone();
+/// let thread = std::thread::spawn(move || block_on(answer.get()));
+/// queue.put_nowait("hello").unwrap();
+/// assert_eq!(thread.join().unwrap(), Ok("hello"));
+/// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let sleeper = Arc::new(Sleeper::default());
