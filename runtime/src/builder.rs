@@ -59,6 +59,16 @@ impl Default for Builder {
 
 impl Builder {
     /// The defaults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Builder;
+    /// let settings = Builder::new(); // As `Runtime::builder()`.
+    /// let runtime = settings.build()?;
+    /// assert_eq!(runtime.block_on(async { 7 }), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self {
             workers: Workers::Default,
@@ -92,6 +102,16 @@ impl Builder {
 
     /// How many worker threads poll tasks. Default: the environment's `LOXLEY_WORKER_THREADS`, else the number of
     /// processors this process may use, container quotas included. At least 1 and at most 65,533, else `build` fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::builder().worker_threads(3).build()?;
+    /// assert_eq!(runtime.handle().metrics().workers.len(), 3);
+    /// assert!(Runtime::builder().worker_threads(0).build().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn worker_threads(mut self, count: usize) -> Self {
         self.workers = Workers::Count(count);
         self
@@ -102,24 +122,87 @@ impl Builder {
     ///
     /// **Differs from asyncio** in one thing: while tasks are ready, I/O is looked at after a round by which 61 of them have
     /// run, not after every round. [`event_interval(1)`](Self::event_interval) looks after every round.
+    ///
+    /// # Examples
+    ///
+    /// Everything runs here, in the order in which it was made:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task, gather};
+    /// # use std::sync::{Arc, Mutex};
+    /// let runtime = Runtime::builder().current_thread().build()?;
+    /// let order = Arc::new(Mutex::new(vec![]));
+    /// runtime.block_on(async {
+    ///     let tasks = ["a", "b", "c"].map(|name| {
+    ///         let order = order.clone();
+    ///         create_task(async move { order.lock().unwrap().push(name) })
+    ///     });
+    ///     let _: Vec<()> = gather(tasks).await.unwrap();
+    /// });
+    /// assert_eq!(*order.lock().unwrap(), ["a", "b", "c"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn current_thread(mut self) -> Self {
         self.workers = Workers::Strict;
         self
     }
 
     /// The most threads the blocking pool has at once. Default 512. At least 1, else `build` fails. Jobs beyond wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Handle, Runtime, gather, to_thread};
+    /// let runtime = Runtime::builder().max_blocking_threads(1).build()?;
+    /// runtime.block_on(async {
+    ///     let jobs = (0..3).map(|n| to_thread(move || n)); // One after the other.
+    ///     assert_eq!(gather(jobs).await.unwrap(), [0, 1, 2]);
+    ///     assert!(Handle::current().metrics().blocking_threads <= 1);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn max_blocking_threads(mut self, count: usize) -> Self {
         self.blocking_threads_max = count;
         self
     }
 
     /// The name of every worker and pool thread. Default `loxley-worker` and `loxley-blocking`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task};
+    /// let runtime = Runtime::builder().worker_threads(1).thread_name("crawler").build()?;
+    /// let name = runtime.block_on(async {
+    ///     create_task(async { std::thread::current().name().map(str::to_owned) }).await.unwrap()
+    /// });
+    /// assert_eq!(name.as_deref(), Some("crawler"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn thread_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.thread_name_fn(move || name.clone())
     }
 
     /// Names each worker and pool thread: once per worker before the first is started, later for each thread of the pool.
+    ///
+    /// # Examples
+    ///
+    /// Numbered threads are told apart in `top` and in a debugger:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # use std::sync::Arc;
+    /// let count = Arc::new(AtomicUsize::new(0));
+    /// let names = count.clone();
+    /// let _runtime = Runtime::builder()
+    ///     .worker_threads(2)
+    ///     .thread_name_fn(move || format!("worker-{}", names.fetch_add(1, Ordering::Relaxed)))
+    ///     .build()?;
+    /// assert_eq!(count.load(Ordering::Relaxed), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn thread_name_fn(mut self, name: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.thread_name = Some(Arc::new(name));
         self
@@ -127,12 +210,40 @@ impl Builder {
 
     /// The stack of every worker and pool thread, in bytes. Default: the standard library's. The operating system rounds it
     /// up to its own least size.
+    ///
+    /// # Examples
+    ///
+    /// For tasks that recurse deeply within one poll:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task};
+    /// fn depth(n: u32) -> u32 {
+    ///     let frame = std::hint::black_box([0_u8; 1024]);
+    ///     if n == 0 { u32::from(frame[0]) } else { 1 + depth(n - 1) }
+    /// }
+    /// let runtime = Runtime::builder().worker_threads(1).thread_stack_size(32 << 20).build()?;
+    /// let deep = runtime.block_on(async { create_task(async { depth(5_000) }).await.unwrap() });
+    /// assert_eq!(deep, 5_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn thread_stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
     /// How long an idle thread of the blocking pool is kept. Default 10 seconds.
+    ///
+    /// # Examples
+    ///
+    /// A program that blocks in bursts keeps its threads from one to the next:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, to_thread};
+    /// # use std::time::Duration;
+    /// let runtime = Runtime::builder().thread_keep_alive(Duration::from_secs(60)).build()?;
+    /// assert_eq!(runtime.block_on(to_thread(|| 7)), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn thread_keep_alive(mut self, duration: Duration) -> Self {
         self.keep_alive = duration;
         self
@@ -140,6 +251,19 @@ impl Builder {
 
     /// At least every how many rounds a busy worker looks into the shared queue first; sooner, as with
     /// [`event_interval`](Self::event_interval), while its tasks take long. Default 31; 0 counts as 1.
+    ///
+    /// # Examples
+    ///
+    /// Where most work comes in from other threads, it is looked for more often:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::builder().global_queue_interval(7).build()?;
+    /// let handle = runtime.handle();
+    /// let task = std::thread::spawn(move || handle.create_task(async { 7 })).join().unwrap();
+    /// assert_eq!(runtime.block_on(task).unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn global_queue_interval(mut self, rounds: u32) -> Self {
         self.config.global_queue_interval = rounds.max(1);
         self
@@ -148,6 +272,17 @@ impl Builder {
     /// At least every how many rounds a busy worker looks at timers and I/O; while its tasks take long, it does so about
     /// every 100 µs. Default 61; less than 2 counts as 2, as one round in so many is spent looking. On the strict flavour:
     /// after how many tasks, at the end of a round; 1 is allowed.
+    ///
+    /// # Examples
+    ///
+    /// asyncio's order to the letter, I/O after every round:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::builder().current_thread().event_interval(1).build()?;
+    /// runtime.block_on(loxley_runtime::yield_now());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn event_interval(mut self, rounds: u32) -> Self {
         self.config.event_interval = rounds.max(1);
         self
@@ -155,6 +290,15 @@ impl Builder {
 
     /// How many I/O events are taken from the operating system at once. Default 1024; 0 counts as 1. More stay with the
     /// system until the next look.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let few_connections = Runtime::builder().max_io_events_per_tick(64).build()?;
+    /// # drop(few_connections);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn max_io_events_per_tick(mut self, count: usize) -> Self {
         self.config.io_events_max = count.max(1);
         self
@@ -162,30 +306,117 @@ impl Builder {
 
     /// Called on every worker thread before its first task, and on every thread of the blocking pool before its first
     /// job. A panic of it is reported by the panic hook and ends nothing; the same goes for the other hooks.
+    ///
+    /// # Examples
+    ///
+    /// What a library wants done once per thread:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task};
+    /// # use std::cell::Cell;
+    /// thread_local! { static SCRATCH: Cell<usize> = const { Cell::new(0) } }
+    ///
+    /// let runtime = Runtime::builder().worker_threads(1).on_thread_start(|| SCRATCH.set(4096)).build()?;
+    /// let size = runtime.block_on(async { create_task(async { SCRATCH.get() }).await.unwrap() });
+    /// assert_eq!(size, 4096);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_thread_start(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.config.on_thread_start = Some(Arc::new(f));
         self
     }
 
     /// Called on every worker thread after its last task, and on every thread of the blocking pool after its last job.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::sync::mpsc::channel;
+    /// # use std::time::Duration;
+    /// let (tell, told) = channel();
+    /// let runtime = Runtime::builder()
+    ///     .worker_threads(2)
+    ///     .on_thread_stop(move || {
+    ///         let _ = tell.send("flushed");
+    ///     })
+    ///     .build()?;
+    /// assert!(runtime.shutdown_timeout(Duration::from_secs(5)).is_clean());
+    /// assert_eq!(told.iter().count(), 2, "one per worker");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_thread_stop(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.config.on_thread_stop = Some(Arc::new(f));
         self
     }
 
     /// Called on a worker before it goes to sleep.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::sync::mpsc::channel;
+    /// let (tell, told) = channel();
+    /// let runtime = Runtime::builder()
+    ///     .worker_threads(1)
+    ///     .on_thread_park(move || {
+    ///         let _ = tell.send(());
+    ///     })
+    ///     .build()?;
+    /// told.recv().unwrap(); // There is nothing to do, so it goes to sleep.
+    /// # drop(runtime);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_thread_park(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.config.on_thread_park = Some(Arc::new(f));
         self
     }
 
     /// Called on a worker after it woke.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, sleep};
+    /// # use std::sync::mpsc::channel;
+    /// # use std::time::Duration;
+    /// let (tell, told) = channel();
+    /// let runtime = Runtime::builder()
+    ///     .worker_threads(1)
+    ///     .on_thread_unpark(move || {
+    ///         let _ = tell.send(());
+    ///     })
+    ///     .build()?;
+    /// runtime.handle().create_task(sleep(Duration::from_millis(1)));
+    /// told.recv().unwrap(); // Woken by the task, or by its timer.
+    /// # drop(runtime);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_thread_unpark(mut self, f: impl Fn() + Send + Sync + 'static) -> Self {
         self.config.on_thread_unpark = Some(Arc::new(f));
         self
     }
 
     /// Called for every task before it can run, on the thread that spawns it; not for the future given to `block_on`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task};
+    /// # use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # use std::sync::Arc;
+    /// let spawned = Arc::new(AtomicUsize::new(0));
+    /// let count = spawned.clone();
+    /// let runtime = Runtime::builder()
+    ///     .on_task_spawn(move |_task| {
+    ///         count.fetch_add(1, Ordering::Relaxed);
+    ///     })
+    ///     .build()?;
+    /// runtime.block_on(async { create_task(async {}).await.unwrap() });
+    /// assert_eq!(spawned.load(Ordering::Relaxed), 1, "the task, not what `block_on` runs");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_task_spawn(mut self, f: impl Fn(&TaskRef) + Send + Sync + 'static) -> Self {
         self.config.on_task_spawn = Some(Arc::new(f));
         self
@@ -193,6 +424,23 @@ impl Builder {
 
     /// Called for every task when its future is gone, before anybody sees it finished; not for the future given to
     /// `block_on`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, task};
+    /// # use std::sync::{Arc, Mutex};
+    /// let ended = Arc::new(Mutex::new(vec![]));
+    /// let log = ended.clone();
+    /// let runtime = Runtime::builder()
+    ///     .on_task_terminate(move |task| log.lock().unwrap().push(task.name().to_string()))
+    ///     .build()?;
+    /// runtime.block_on(async {
+    ///     task::Builder::new().name("importer").create_task(async {}).await.unwrap();
+    /// });
+    /// assert_eq!(*ended.lock().unwrap(), ["importer"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn on_task_terminate(mut self, f: impl Fn(&TaskRef) + Send + Sync + 'static) -> Self {
         self.config.on_task_terminate = Some(Arc::new(f));
         self
@@ -200,6 +448,24 @@ impl Builder {
 
     /// Who is told of failures that no code awaits: a task's panic whose handle is gone, a worker stuck in a poll, what did
     /// not stop when the runtime was dropped. Default: one line on standard error.
+    ///
+    /// # Examples
+    ///
+    /// To a log of one's own instead of standard error:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task};
+    /// # use std::sync::mpsc::channel;
+    /// let (log, lines) = channel();
+    /// let runtime = Runtime::builder()
+    ///     .unhandled_error(move |error| {
+    ///         let _ = log.send(error.to_string());
+    ///     })
+    ///     .build()?;
+    /// runtime.block_on(async { drop(create_task(async { if true { panic!("no paper") } })) });
+    /// assert!(lines.recv().unwrap().contains("no paper"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn unhandled_error(
         mut self,
         handler: impl Fn(&UnhandledError) + Send + Sync + 'static,
@@ -232,6 +498,15 @@ impl Builder {
 
     /// Debug mode: polls over a tenth of a second are reported, and a lock, permit or item that was granted to a future its
     /// task does not poll any more (*futurelock*), with both places. Default off.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::builder().debug(cfg!(debug_assertions)).build()?;
+    /// assert_eq!(runtime.block_on(async { 7 }), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn debug(mut self, debug: bool) -> Self {
         self.config.debug = debug;
         self
@@ -242,12 +517,34 @@ impl Builder {
     ///
     /// Workers report a poll while it goes on. The one-thread flavour has nobody to notice: it measures in debug mode
     /// only, and reports a poll that has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::time::Duration;
+    /// let strict = Runtime::builder().slow_poll_threshold(Duration::from_millis(20)).build()?;
+    /// let silent = Runtime::builder().slow_poll_threshold(Duration::MAX).build()?;
+    /// # drop((strict, silent));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn slow_poll_threshold(mut self, threshold: Duration) -> Self {
         self.slow_poll = Some(threshold);
         self
     }
 
     /// Seeds the choices that are otherwise random, such as whom to steal from. Default: another seed for each runtime.
+    ///
+    /// # Examples
+    ///
+    /// A test that found something by chance is run with the same choices again:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::builder().rng_seed(42).build()?;
+    /// assert_eq!(runtime.block_on(async { 7 }), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn rng_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -281,6 +578,17 @@ impl Builder {
     ///
     /// [`io::ErrorKind::InvalidInput`] for a knob beyond its limits, with a text that names it; otherwise what the operating
     /// system says when it refuses a thread or a descriptor. Nothing is left running then.
+    ///
+    /// # Examples
+    ///
+    /// A knob beyond its limits is named:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let refused = Runtime::builder().max_blocking_threads(0).build().unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    /// assert!(refused.to_string().contains("max_blocking_threads"), "{refused}");
+    /// ```
     pub fn build(mut self) -> io::Result<Runtime> {
         self.config.workers = self.worker_count()?;
         if self.config.workers > 0 {

@@ -55,6 +55,19 @@ impl TaskRef {
 
 impl<T> Task<T> {
     /// See [`TaskRef::add_done_callback`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # loxley_runtime::run(async {
+    /// let (tell, told) = loxley_sync::oneshot::channel();
+    /// let task = loxley_runtime::create_task(async {});
+    /// task.add_done_callback(move |task| {
+    ///     let _ = tell.send(task.is_cancelled());
+    /// });
+    /// assert_eq!(told.await, Ok(false));
+    /// # });
+    /// ```
     #[track_caller]
     pub fn add_done_callback(
         &self,
@@ -64,6 +77,18 @@ impl<T> Task<T> {
     }
 
     /// See [`TaskRef::remove_done_callback`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # loxley_runtime::run(async {
+    /// let task = loxley_runtime::create_task(std::future::pending::<()>());
+    /// let id = task.add_done_callback(|_| unreachable!("taken back"));
+    /// assert!(task.remove_done_callback(id));
+    /// assert!(!task.remove_done_callback(id), "it is gone");
+    /// task.cancel();
+    /// # });
+    /// ```
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
         self.as_ref().remove_done_callback(id)
     }

@@ -5,6 +5,22 @@ use std::fmt;
 use std::num::NonZeroU64;
 
 /// The number of a task: unique in this process, never used twice.
+///
+/// # Examples
+///
+/// A key for what is known of tasks:
+///
+/// ```
+/// use loxley_runtime::{create_task, task::TaskId};
+/// use std::collections::HashMap;
+///
+/// loxley_runtime::run(async {
+///     let mut started: HashMap<TaskId, &str> = HashMap::new();
+///     let task = create_task(async {});
+///     started.insert(task.id(), "import");
+///     assert_eq!(started[&task.as_ref().id()], "import");
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(NonZeroU64);
 
@@ -13,6 +29,16 @@ impl TaskId {
     pub(crate) const NONE: Self = Self(NonZeroU64::MAX);
 
     /// The number itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async {});
+    /// assert_eq!(&*task.name(), format!("Task-{}", task.id().get()));
+    /// # });
+    /// ```
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()

@@ -128,6 +128,18 @@ impl ThreadPool {
     /// # Panics
     ///
     /// If `max_threads` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::ThreadPool;
+    /// # loxley_runtime::run(async {
+    /// let pool = ThreadPool::new("resolver", 1);
+    /// let name = pool.run(|| std::thread::current().name().map(str::to_owned)).await?;
+    /// assert_eq!(name.as_deref(), Some("resolver"));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn new(name: &'static str, max_threads: usize) -> Self {
         Self(Pool::new(PoolConfig {
@@ -154,6 +166,18 @@ impl ThreadPool {
     ///
     /// Dropped before the closure has begun, it never runs. A closure that has begun goes on, and what it returns is
     /// dropped.
+    ///
+    /// # Examples
+    ///
+    /// Under any executor, for it needs no runtime:
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::ThreadPool;
+    /// let pool = ThreadPool::new("sums", 2);
+    /// let sum = loxley_sync::wait::block_on(pool.run(|| (1..=10).sum::<u32>()))?;
+    /// assert_eq!(sum, 55);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn run<F, T>(&self, f: F) -> impl Future<Output = io::Result<T>> + Send
     where

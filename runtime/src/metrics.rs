@@ -35,6 +35,21 @@ pub struct Metrics {
 }
 
 /// Numbers of one worker thread.
+///
+/// # Examples
+///
+/// Whether the work is spread well:
+///
+/// ```
+/// use loxley_runtime::{Handle, create_task};
+///
+/// loxley_runtime::run(async {
+///     create_task(async {}).await.unwrap();
+///     let workers = Handle::current().metrics().workers;
+///     let polls: u32 = workers.iter().map(|worker| worker.polls).sum();
+///     assert!(polls >= 1, "somebody ran the task");
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerMetrics {

@@ -46,6 +46,20 @@ pub struct Runner {
 }
 
 /// Why a run has no output.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{RunError, Runner, current_task};
+///
+/// let mut runner = Runner::new()?;
+/// let ended = runner.run(async {
+///     current_task().unwrap().cancel(); // By somebody else, as a rule.
+///     std::future::pending::<()>().await;
+/// });
+/// assert!(matches!(ended, Err(RunError::Cancelled(_))));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
@@ -85,11 +99,32 @@ impl Runner {
     /// # Errors
     ///
     /// If the operating system refuses a thread or a descriptor.
+    ///
+    /// # Examples
+    ///
+    /// Setting up, working and tidying up are runs of their own, on the same runtime:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runner, create_task};
+    /// let mut runner = Runner::new()?;
+    /// let background = runner.run(async { create_task(async { 7 }) }).unwrap();
+    /// assert_eq!(runner.run(background).unwrap().unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> io::Result<Self> {
         Self::builder().build_runner()
     }
 
     /// Every knob there is; [`Builder::build_runner`] makes the runner.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runner;
+    /// let mut runner = Runner::builder().current_thread().build_runner()?;
+    /// assert_eq!(runner.run(async { 7 }).unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -103,6 +138,19 @@ impl Runner {
     /// # Panics
     ///
     /// On a thread that polls tasks, and with the future's own panic.
+    ///
+    /// # Examples
+    ///
+    /// One context for all runs:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runner;
+    /// loxley_sync::context_var! { static USER: &'static str }
+    /// let mut runner = Runner::new()?;
+    /// runner.run(async { drop(USER.set("alice")) }).unwrap();
+    /// assert_eq!(runner.run(async { USER.get() }).unwrap(), Some("alice"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn run<F: Future>(&mut self, future: F) -> Result<F::Output, RunError> {
         refuse_nesting("run");
@@ -152,6 +200,18 @@ impl Runner {
     /// Ends: cancels every task that is left, gives them ten seconds to clean up, then stops the runtime and gives its
     /// threads ten more. Closing twice does nothing. Dropping the runner does the same, and tells the unhandled-error
     /// handler what did not stop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runner, create_task};
+    /// let mut runner = Runner::new()?;
+    /// let left = runner.run(async { create_task(std::future::pending::<()>()) }).unwrap();
+    /// let report = runner.close();
+    /// assert!(report.is_clean(), "{report}");
+    /// assert!(left.is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(&mut self) -> ShutdownReport {
         let Some(runtime) = self.runtime.take() else {
             return ShutdownReport::default();
@@ -209,6 +269,15 @@ impl Builder {
     /// # Errors
     ///
     /// As [`build`](Self::build).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Builder;
+    /// let mut runner = Builder::new().worker_threads(2).build_runner()?;
+    /// assert_eq!(runner.run(async { "ready" }).unwrap(), "ready");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn build_runner(self) -> io::Result<Runner> {
         let runtime = self.build()?;
         Ok(Runner {
@@ -224,6 +293,18 @@ impl Builder {
     /// # Panics
     ///
     /// As [`run`](crate::run), and for a knob beyond its limits.
+    ///
+    /// # Examples
+    ///
+    /// `main` with settings:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, signal};
+    /// let code = Runtime::builder().worker_threads(2).shutdown_signals([signal::SIGTERM]).run(async {
+    ///     7 // … serve until told to stop …
+    /// });
+    /// assert_eq!(code, 7);
+    /// ```
     #[track_caller]
     pub fn run<F: Future>(self, main: F) -> F::Output {
         refuse_nesting("run");

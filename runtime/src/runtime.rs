@@ -82,11 +82,29 @@ impl Runtime {
     /// # Errors
     ///
     /// If the operating system refuses a thread or a descriptor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::new()?;
+    /// assert_eq!(runtime.block_on(async { "from plain code" }), "from plain code");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
 
     /// Every knob there is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let small = Runtime::builder().worker_threads(1).max_blocking_threads(1).build()?;
+    /// assert_eq!(small.block_on(async { 7 }), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -101,6 +119,20 @@ impl Runtime {
     }
 
     /// A handle that any thread may keep.
+    ///
+    /// # Examples
+    ///
+    /// Plain threads put work in without keeping the runtime alive:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// drop(runtime);
+    /// let too_late = handle.create_task(async {});
+    /// assert!(loxley_sync::wait::block_on(too_late).unwrap_err().is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle(self.shared.clone())
@@ -160,6 +192,21 @@ impl Runtime {
     }
 
     /// Makes this the current runtime of the thread; see [`Handle::enter`].
+    ///
+    /// # Examples
+    ///
+    /// What needs a runtime at hand works while the guard lives:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task};
+    /// let runtime = Runtime::new()?;
+    /// let task = {
+    ///     let _current = runtime.enter();
+    ///     create_task(async { 7 })
+    /// };
+    /// assert_eq!(runtime.block_on(task).unwrap(), 7);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn enter(&self) -> EnterGuard<'_> {
         EnterGuard::new(&self.shared)
     }
@@ -172,6 +219,19 @@ impl Runtime {
     /// # Panics
     ///
     /// On a thread that polls tasks of any runtime: it would wait for itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::time::Duration;
+    /// let runtime = Runtime::new()?;
+    /// let waits = runtime.handle().create_task(std::future::pending::<()>());
+    /// let report = runtime.shutdown_timeout(Duration::from_secs(5));
+    /// assert!(report.is_clean(), "who waits is dropped where it waits: {report}");
+    /// assert!(waits.is_cancelled());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn shutdown_timeout(mut self, limit: Duration) -> ShutdownReport {
         assert!(
@@ -182,6 +242,23 @@ impl Runtime {
     }
 
     /// Stops without waiting for anything.
+    ///
+    /// # Examples
+    ///
+    /// From where waiting is out of the question:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let (tell, told) = std::sync::mpsc::channel::<()>();
+    /// let runtime = Runtime::new()?;
+    /// runtime.handle().create_task(async move {
+    ///     std::future::pending::<()>().await;
+    ///     drop(tell);
+    /// });
+    /// runtime.shutdown_background();
+    /// assert!(told.recv().is_err(), "the task is dropped, if not at once");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown_background(mut self) {
         self.finished = true;
         self.begin();
@@ -273,18 +350,63 @@ pub struct ShutdownReport {
 
 impl ShutdownReport {
     /// Whether everything stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::time::Duration;
+    /// let report = Runtime::new()?.shutdown_timeout(Duration::from_secs(5));
+    /// if !report.is_clean() {
+    ///     eprintln!("{report}"); // Names what did not stop, and where it was started.
+    /// }
+    /// # assert!(report.is_clean());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.tasks.is_empty() && self.threads.is_empty()
     }
 
     /// The tasks that did not stop: one of them is in a poll that does not return.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::time::Duration;
+    /// let runtime = Runtime::new()?;
+    /// runtime.handle().create_task(std::future::pending::<()>());
+    /// let report = runtime.shutdown_timeout(Duration::from_secs(5));
+    /// assert!(report.tasks().is_empty(), "none is stuck in a poll");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn tasks(&self) -> &[TaskRef] {
         &self.tasks
     }
 
     /// The blocking jobs that did not end, one line each: the thread, the line that submitted the job, how long it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, to_thread};
+    /// # use std::sync::mpsc::channel;
+    /// # use std::time::Duration;
+    /// let (release, released) = channel::<()>();
+    /// let (tell, told) = channel();
+    /// let runtime = Runtime::new()?;
+    /// runtime.handle().create_task(to_thread(move || {
+    ///     tell.send(()).unwrap();
+    ///     let _ = released.recv(); // Blocks, and nobody can stop that.
+    /// }));
+    /// told.recv().unwrap();
+    /// let report = runtime.shutdown_timeout(Duration::from_millis(10));
+    /// assert_eq!(report.threads().len(), 1, "{report}");
+    /// # drop(release);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn threads(&self) -> Vec<String> {
         self.threads.iter().map(describe).collect()
@@ -346,6 +468,17 @@ impl Handle {
     /// # Panics
     ///
     /// Outside a runtime, at the caller's line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Handle, create_task};
+    /// # loxley_runtime::run(async {
+    /// let handle = Handle::current();
+    /// let thread = std::thread::spawn(move || handle.create_task(async { 7 }));
+    /// assert_eq!(thread.join().unwrap().await.unwrap(), 7);
+    /// # });
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn current() -> Self {
@@ -360,11 +493,38 @@ impl Handle {
     /// # Errors
     ///
     /// Outside a runtime.
+    ///
+    /// # Examples
+    ///
+    /// A library that may be called from anywhere:
+    ///
+    /// ```
+    /// # use loxley_runtime::Handle;
+    /// fn where_am_i() -> &'static str {
+    ///     if Handle::try_current().is_ok() { "in a runtime" } else { "outside" }
+    /// }
+    /// assert_eq!(where_am_i(), "outside");
+    /// assert_eq!(loxley_runtime::run(async { where_am_i() }), "in a runtime");
+    /// ```
     pub fn try_current() -> Result<Self, NotInRuntime> {
         current::with_shared(|shared| Self(shared.clone())).ok_or(NotInRuntime(()))
     }
 
     /// Starts `future` as a task of this runtime, from any thread.
+    ///
+    /// # Examples
+    ///
+    /// From a thread that has nothing to do with it:
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// std::thread::spawn(move || handle.create_task(async move { tell.send(7) }));
+    /// assert_eq!(told.recv(), Ok(7));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     #[doc(alias = "spawn")]
     pub fn create_task<F>(&self, future: F) -> Task<F::Output>
@@ -378,11 +538,36 @@ impl Handle {
     /// Makes this the current runtime of the thread until the guard is dropped, so that
     /// [`create_task`](crate::create_task) and everything that needs a runtime works outside `block_on`. Guards are dropped
     /// in the reverse order of their making.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Handle, Runtime};
+    /// let runtime = Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// std::thread::spawn(move || {
+    ///     let _current = handle.enter();
+    ///     assert!(Handle::try_current().is_ok());
+    /// }).join().unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn enter(&self) -> EnterGuard<'_> {
         EnterGuard::new(&self.0)
     }
 
     /// Numbers, as they stand.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// let runtime = Runtime::builder().worker_threads(2).build()?;
+    /// let task = runtime.handle().create_task(std::future::pending::<()>());
+    /// let metrics = runtime.handle().metrics();
+    /// assert_eq!((metrics.live_tasks, metrics.workers.len()), (1, 2));
+    /// # drop(task);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.0.metrics()
@@ -393,6 +578,21 @@ impl Handle {
     }
 
     /// Every task of this runtime that has not ended.
+    ///
+    /// # Examples
+    ///
+    /// A watchdog that says what everybody waits for:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, task};
+    /// let runtime = Runtime::new()?;
+    /// let _current = runtime.enter();
+    /// let _task = task::Builder::new().name("importer").create_task(std::future::pending::<()>());
+    /// let names: Vec<_> = runtime.handle().all_tasks().iter().map(|task| task.name()).collect();
+    /// assert_eq!(*names[0], *"importer");
+    /// # drop(_current);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn all_tasks(&self) -> Vec<TaskRef> {
         self.0.tasks()
@@ -406,6 +606,17 @@ impl fmt::Debug for Handle {
 }
 
 /// There is no current runtime on this thread.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{Handle, NotInRuntime};
+///
+/// fn handle() -> Result<Handle, NotInRuntime> {
+///     Handle::try_current()
+/// }
+/// assert!(handle().is_err());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NotInRuntime(());
 
@@ -418,6 +629,19 @@ impl fmt::Display for NotInRuntime {
 impl std::error::Error for NotInRuntime {}
 
 /// While it lives, its runtime is the current one of this thread.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{Handle, Runtime};
+///
+/// let runtime = Runtime::new()?;
+/// let guard = runtime.enter();
+/// assert!(Handle::try_current().is_ok());
+/// drop(guard);
+/// assert!(Handle::try_current().is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the runtime is current only while the guard lives"]
 pub struct EnterGuard<'a> {

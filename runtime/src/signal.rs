@@ -54,6 +54,21 @@ pub fn stream(signum: i32) -> io::Result<SignalStream> {
 }
 
 /// The arrivals of one signal; made by [`stream`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use loxley_runtime::signal;
+///
+/// # loxley_runtime::run(async {
+/// let hangups = signal::stream(signal::SIGHUP)?;
+/// loop {
+///     hangups.recv().await?;
+///     println!("reading the configuration again");
+/// }
+/// # #[allow(unreachable_code)] std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "dropped, it stops listening"]
 pub struct SignalStream(SignalListener);
@@ -74,6 +89,20 @@ impl SignalStream {
     /// # Fairness
     ///
     /// Every stream is told, in every runtime; of several calls on one stream the first to run takes the arrival.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::signal;
+    /// # loxley_runtime::run(async {
+    /// let user = signal::stream(signal::SIGUSR2)?;
+    /// # let kill = format!("kill -USR2 {}", std::process::id());
+    /// # assert!(std::process::Command::new("sh").args(["-c", &kill]).status()?.success());
+    /// // … `kill -USR2` of this process, from a shell …
+    /// user.recv().await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn recv(&self) -> impl Future<Output = io::Result<()>> + '_ {
         self.0.recv()
@@ -84,6 +113,18 @@ impl SignalStream {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::signal;
+    /// # use std::task::{Context, Waker};
+    /// # loxley_runtime::run(async {
+    /// let quiet = signal::stream(signal::SIGWINCH)?;
+    /// assert!(quiet.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = self.0.poll_recv(cx);
         if polled.is_pending() {
@@ -137,6 +178,19 @@ impl Handle {
     /// Takes the handler of signal `signum` away; whether there was one. If nobody else listens to the signal, what it
     /// did before stands again when this returns, exactly. `f` is not called for signals that came before and were not
     /// acted on yet; a call that is going on goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Handle, signal};
+    /// # loxley_runtime::run(async {
+    /// let handle = Handle::current();
+    /// handle.add_signal_handler(signal::SIGWINCH, || println!("drawing anew"))?;
+    /// assert!(handle.remove_signal_handler(signal::SIGWINCH));
+    /// assert!(!handle.remove_signal_handler(signal::SIGWINCH), "there is none any more");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn remove_signal_handler(&self, signum: i32) -> bool {
         self.shared().driver_handle().remove_signal_handler(signum)
     }

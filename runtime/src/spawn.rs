@@ -191,6 +191,18 @@ impl task::Builder {
     /// # Panics
     ///
     /// Outside a runtime, at the caller's line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{current_task, task};
+    /// # loxley_runtime::run(async {
+    /// let task = task::Builder::new().name("crawler").create_task(async {
+    ///     current_task().unwrap().name()
+    /// });
+    /// assert_eq!(&*task.await.unwrap(), "crawler");
+    /// # });
+    /// ```
     #[track_caller]
     pub fn create_task<F>(self, future: F) -> Task<F::Output>
     where

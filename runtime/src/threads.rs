@@ -209,6 +209,17 @@ impl<T: Send + 'static> ConcurrentFuture<T> {
     ///
     /// On a thread that polls tasks, which it would block: create a task there, and await it. And when the result was taken
     /// already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, run_coroutine_threadsafe};
+    /// # use std::time::Duration;
+    /// let runtime = Runtime::new()?;
+    /// let mut answer = run_coroutine_threadsafe(async { 6 * 7 }, &runtime.handle());
+    /// assert_eq!(answer.result(Some(Duration::from_secs(5))).unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn result(&mut self, limit: Option<Duration>) -> Result<T, WaitError> {
         assert!(
@@ -242,12 +253,37 @@ impl<T: Send + 'static> ConcurrentFuture<T> {
     }
 
     /// Whether the task has ended, in whichever way.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, run_coroutine_threadsafe};
+    /// let runtime = Runtime::new()?;
+    /// let mut answer = run_coroutine_threadsafe(std::future::pending::<()>(), &runtime.handle());
+    /// assert!(!answer.done());
+    /// answer.cancel();
+    /// assert!(answer.result(None).is_err());
+    /// assert!(answer.done());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn done(&self) -> bool {
         self.shared.task.is_finished()
     }
 
     /// Asks the task to stop. False if it had ended already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, WaitError, run_coroutine_threadsafe};
+    /// let runtime = Runtime::new()?;
+    /// let mut search = run_coroutine_threadsafe(std::future::pending::<()>(), &runtime.handle());
+    /// assert!(search.cancel());
+    /// assert!(matches!(search.result(None), Err(WaitError::Cancelled(_))));
+    /// assert!(!search.cancel(), "it has ended");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn cancel(&self) -> bool {
         self.shared.task.cancel()
@@ -258,6 +294,19 @@ impl<T: Send + 'static> ConcurrentFuture<T> {
     ///
     /// **Differs from asyncio**: the callback gets the task, not the future; take the result with
     /// [`result`](Self::result).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, run_coroutine_threadsafe};
+    /// # use std::sync::mpsc::channel;
+    /// let runtime = Runtime::new()?;
+    /// let (tell, told) = channel();
+    /// let answer = run_coroutine_threadsafe(async { 7 }, &runtime.handle());
+    /// answer.add_done_callback(move |task| tell.send(task.is_finished()).unwrap());
+    /// assert_eq!(told.recv(), Ok(true)); // This thread may do something else meanwhile.
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn add_done_callback(&self, f: impl FnOnce(&TaskRef) + Send + 'static) {
         let mut state = self.shared.state.lock();
         if !state.has_ended {
@@ -269,6 +318,18 @@ impl<T: Send + 'static> ConcurrentFuture<T> {
     }
 
     /// The task, to look at it or cancel it from elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, run_coroutine_threadsafe};
+    /// let runtime = Runtime::new()?;
+    /// let mut future = run_coroutine_threadsafe(std::future::pending::<()>(), &runtime.handle());
+    /// let task = future.task();
+    /// std::thread::spawn(move || task.cancel()).join().unwrap();
+    /// assert!(future.result(None).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn task(&self) -> TaskRef {
         self.shared.task.clone()

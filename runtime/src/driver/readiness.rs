@@ -91,6 +91,24 @@ const BITS_MASK: u64 = TICK_ONE - 1;
 const _: () = assert!(WRITER_WAITS < TICK_ONE, "the flags must end below the tick");
 
 /// One of the two ways bytes go.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+/// use std::{os::fd::AsFd, os::unix::net::UnixStream};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// # ours.set_nonblocking(true)?;
+/// let registration = Registration::new(ours.as_fd(), Interest::Both)?;
+/// // Nothing was sent yet, but there is room for what we have to say.
+/// let event = registration.readiness(Direction::Write).await?;
+/// assert!(!event.is_write_closed());
+/// # drop(registration);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the world to the program: reading, accepting, receiving.
@@ -126,6 +144,28 @@ impl Direction {
 }
 
 /// What was known about a source when an operation looked, and as of which event: the claim ticket of R3.
+///
+/// # Examples
+///
+/// An event is given back if it did not hold what it promised:
+///
+/// ```
+/// use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+/// use std::{io::Read, os::fd::AsFd, os::unix::net::UnixStream};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let registration = Registration::new(ours.as_fd(), Interest::Read)?;
+/// let event = registration.readiness(Direction::Read).await?;
+/// if (&ours).read(&mut [0]).is_err() { // Would block: a new one is taken for ready.
+///     registration.clear_ready(event, Direction::Read);
+/// }
+/// assert_eq!(registration.try_ready(Direction::Read)?, None);
+/// # drop(registration);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an operation that then would block must hand it back to `clear_ready`"]
 pub struct ReadyEvent {
@@ -138,18 +178,65 @@ impl ReadyEvent {
     }
 
     /// The peer has ended its half: what is left can be read, then comes the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// drop(theirs);
+    /// let registration = Registration::new_unready(ours.as_fd(), Interest::Read)?;
+    /// assert!(registration.readiness(Direction::Read).await?.is_read_closed());
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_read_closed(self) -> bool {
         self.bits & READ_CLOSED != 0
     }
 
     /// Writing is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// drop(theirs);
+    /// let registration = Registration::new_unready(ours.as_fd(), Interest::Both)?;
+    /// assert!(registration.readiness(Direction::Write).await?.is_write_closed());
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_write_closed(self) -> bool {
         self.bits & WRITE_CLOSED != 0
     }
 
     /// An error was reported for the source; the next operation will say which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Both)?;
+    /// assert!(!registration.readiness(Direction::Write).await?.is_error());
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_error(self) -> bool {
         self.bits & ERROR != 0

@@ -19,6 +19,24 @@ use super::readiness::{Cleared, Direction, ReadyEvent, ShutDown, Source, WaiterI
 use super::slab::{Key, Refused, SOURCES_MAX};
 
 /// Which events a registration asks for.
+///
+/// # Examples
+///
+/// Who only reads is not woken for room to write:
+///
+/// ```
+/// use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+/// use std::{net::UdpSocket, os::fd::AsFd};
+///
+/// # loxley_runtime::run(async {
+/// let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// socket.set_nonblocking(true)?;
+/// let registration = Registration::new_unready(socket.as_fd(), Interest::Read)?;
+/// assert_eq!(registration.try_ready(Direction::Read)?, None, "no datagram yet");
+/// # drop(registration);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Interest {
@@ -31,6 +49,20 @@ pub enum Interest {
 }
 
 /// How far an operation got; the answer of a closure given to [`Registration::poll_attempt`].
+///
+/// # Examples
+///
+/// A read that got less than it asked for has emptied the pipe:
+///
+/// ```
+/// use loxley_runtime::lowlevel::Attempt;
+///
+/// fn attempt(read: usize, asked: usize) -> Attempt<usize> {
+///     if read < asked { Attempt::Drained(read) } else { Attempt::More(read) }
+/// }
+/// assert_eq!(attempt(10, 4096), Attempt::Drained(10));
+/// assert_eq!(attempt(4096, 4096), Attempt::More(4096));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt<T> {
     /// Done, and trying again at once may succeed.
@@ -92,6 +124,20 @@ impl Registration {
     ///
     /// If no runtime is running on this thread or it has shut down, if `fd` is of a kind that cannot be waited for (a
     /// regular file), if it is registered already, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// A regular file is always ready and cannot be waited for:
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Interest, Registration};
+    /// # use std::os::fd::AsFd;
+    /// # loxley_runtime::run(async {
+    /// let file = std::fs::File::open(std::env::current_exe()?)?;
+    /// assert!(Registration::new(file.as_fd(), Interest::Read).is_err());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Self> {
         let Some(driver) = crate::current::driver_handle() else {
             return Err(io::Error::other(NoRuntime));
@@ -105,6 +151,21 @@ impl Registration {
     /// # Errors
     ///
     /// As [`new`](Self::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new_unready(ours.as_fd(), Interest::Read)?;
+    /// assert_eq!(registration.try_ready(Direction::Read)?, None);
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn new_unready(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Self> {
         let Some(driver) = crate::current::driver_handle() else {
             return Err(io::Error::other(NoRuntime));
@@ -159,6 +220,22 @@ impl Registration {
     /// # Errors
     ///
     /// If the runtime has shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{future::poll_fn, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Write)?;
+    /// let event = poll_fn(|cx| registration.poll_ready(cx, Direction::Write)).await?;
+    /// assert!(!event.is_error());
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_ready(
         &self,
         cx: &mut Context<'_>,
@@ -172,6 +249,21 @@ impl Registration {
     /// # Errors
     ///
     /// If the runtime has shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Read)?;
+    /// assert!(registration.try_ready(Direction::Read)?.is_some(), "not known to be empty yet");
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_ready(&self, direction: Direction) -> io::Result<Option<ReadyEvent>> {
         self.source()
             .look(direction)
@@ -179,12 +271,52 @@ impl Registration {
     }
 
     /// R3: the operation that `event` promised would have blocked. Keeps what a newer event has said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{io::Read, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Read)?;
+    /// let event = registration.readiness(Direction::Read).await?;
+    /// let error = (&ours).read(&mut [0]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// registration.clear_ready(event, Direction::Read);
+    /// assert_eq!(registration.try_ready(Direction::Read)?, None, "until something comes");
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn clear_ready(&self, event: ReadyEvent, direction: Direction) {
         // Either answer asks for the same: the caller polls again, and that looks at the word first.
         let (Cleared::Cleared | Cleared::Newer) = self.source().clear(event, direction);
     }
 
     /// R3: the operation did less than it was asked for, so there is nothing left to do until the next event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{io::{Read, Write}, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// theirs.write_all(b"short")?;
+    /// let registration = Registration::new_unready(ours.as_fd(), Interest::Read)?;
+    /// let event = registration.readiness(Direction::Read).await?;
+    /// let n = (&ours).read(&mut [0; 64])?;
+    /// if n < 64 {
+    ///     registration.clear_drained(event, Direction::Read); // Spares a read in vain.
+    /// }
+    /// assert_eq!(registration.try_ready(Direction::Read)?, None);
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn clear_drained(&self, event: ReadyEvent, direction: Direction) {
         // As in `clear_ready`.
         let (Cleared::Cleared | Cleared::Newer) = self.source().clear_drained(event, direction);
@@ -196,6 +328,24 @@ impl Registration {
     /// # Errors
     ///
     /// The operation's own, or that the runtime has shut down while it would have waited.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{future::poll_fn, io::{Read, Write}, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Read)?;
+    /// theirs.write_all(b"!")?;
+    /// let mut byte = [0];
+    /// let read = poll_fn(|cx| registration.poll_io(cx, Direction::Read, || (&ours).read(&mut byte)));
+    /// assert_eq!((read.await?, byte), (1, *b"!"));
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
@@ -210,6 +360,24 @@ impl Registration {
     /// # Errors
     ///
     /// As [`poll_io`](Self::poll_io).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Attempt, Direction, Interest, Registration};
+    /// # use std::{future::poll_fn, io::Write, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Write)?;
+    /// let send = poll_fn(|cx| {
+    ///     registration.poll_attempt(cx, Direction::Write, || (&ours).write(b"hi").map(Attempt::More))
+    /// });
+    /// assert_eq!(send.await?, 2);
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_attempt<T>(
         &self,
         cx: &mut Context<'_>,
@@ -224,6 +392,22 @@ impl Registration {
     /// # Errors
     ///
     /// The operation's own; [`WouldBlock`](io::ErrorKind::WouldBlock) also where it is known that trying is no use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{io::{ErrorKind, Read}, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Read)?;
+    /// let nothing = registration.try_io(Direction::Read, || (&ours).read(&mut [0; 8]));
+    /// assert_eq!(nothing.unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_io<T>(
         &self,
         direction: Direction,
@@ -249,6 +433,22 @@ impl Registration {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, the future has done nothing that `operation` does not do when it would block.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{io::Write, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Write)?;
+    /// let sent = registration.async_io(Direction::Write, || (&ours).write(b"hello")).await?;
+    /// assert_eq!(sent, 5);
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn async_io<T, F>(
         &self,
@@ -270,6 +470,27 @@ impl Registration {
     /// # Cancel safety
     ///
     /// As [`async_io`](Self::async_io).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Attempt, Direction, Interest, Registration};
+    /// # use std::{io::{Read, Write}, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new(ours.as_fd(), Interest::Read)?;
+    /// theirs.write_all(b"short")?;
+    /// let mut bytes = [0; 64];
+    /// let read = registration.async_attempt(Direction::Read, || {
+    ///     let n = (&ours).read(&mut bytes)?;
+    ///     Ok(if n < 64 { Attempt::Drained(n) } else { Attempt::More(n) })
+    /// });
+    /// assert_eq!(read.await?, 5);
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn async_attempt<T, F>(&self, direction: Direction, operation: F) -> AsyncIo<'_, F>
     where
@@ -295,6 +516,23 @@ impl Registration {
     /// # Cancel safety
     ///
     /// Nothing is lost: what was reported stays reported.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::lowlevel::{Direction, Interest, Registration};
+    /// # use std::{io::{Read, Write}, os::fd::AsFd, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let registration = Registration::new_unready(ours.as_fd(), Interest::Read)?;
+    /// theirs.write_all(b"x")?;
+    /// let _event = registration.readiness(Direction::Read).await?;
+    /// assert_eq!((&ours).read(&mut [0; 8])?, 1, "worth trying it was");
+    /// # drop(registration);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn readiness(&self, direction: Direction) -> impl Future<Output = io::Result<ReadyEvent>> {
         let at = Location::caller();
@@ -465,6 +703,26 @@ impl Drop for Waiting<'_> {
 }
 
 /// An operation on a descriptor, tried whenever it may succeed: see [`Registration::async_attempt`].
+///
+/// # Examples
+///
+/// It has a name, so that a future written by hand can hold it:
+///
+/// ```
+/// use loxley_runtime::lowlevel::{AsyncIo, Attempt, Direction, Interest, Registration};
+/// use std::{io::{self, Write}, os::fd::AsFd, os::unix::net::UnixStream};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// # ours.set_nonblocking(true)?;
+/// let registration = Registration::new(ours.as_fd(), Interest::Write)?;
+/// let greet = || (&ours).write(b"hi").map(Attempt::More);
+/// let pending: AsyncIo<'_, _> = registration.async_attempt(Direction::Write, greet);
+/// assert_eq!(pending.await?, 2);
+/// # drop(registration);
+/// # io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct AsyncIo<'a, F> {
     waiting: Waiting<'a>,
@@ -501,6 +759,22 @@ impl<F> fmt::Debug for AsyncIo<'_, F> {
 }
 
 /// Inside the [`io::Error`] of a wait whose runtime has shut down, or of a registration that comes too late.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::lowlevel::{Direction, Interest, Registration, RuntimeGone};
+/// use std::{os::fd::AsFd, os::unix::net::UnixStream};
+///
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// # ours.set_nonblocking(true)?;
+/// let registration =
+///     loxley_runtime::run(async { Registration::new(ours.as_fd(), Interest::Read) })?;
+/// let error = registration.try_ready(Direction::Read).unwrap_err();
+/// assert!(error.get_ref().is_some_and(|inner| inner.is::<RuntimeGone>()));
+/// # drop(registration);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuntimeGone;
@@ -514,6 +788,18 @@ impl fmt::Display for RuntimeGone {
 impl std::error::Error for RuntimeGone {}
 
 /// Inside the [`io::Error`] of a registration outside every runtime.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::lowlevel::{Interest, NoRuntime, Registration};
+/// use std::{os::fd::AsFd, os::unix::net::UnixStream};
+///
+/// let (ours, _theirs) = UnixStream::pair()?;
+/// let error = Registration::new(ours.as_fd(), Interest::Read).unwrap_err();
+/// assert!(error.get_ref().is_some_and(|inner| inner.is::<NoRuntime>()));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoRuntime;

@@ -116,6 +116,18 @@ fn entry_of(table: &mut [Entry], signum: i32) -> Option<&mut Entry> {
 }
 
 /// Why a signal cannot be listened to; inside the [`io::Error`] of the call that asked for it.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::signal::{self, SignalError};
+///
+/// # loxley_runtime::run(async {
+/// let error = signal::stream(signal::SIGKILL).unwrap_err();
+/// let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<SignalError>());
+/// assert!(inner.is_some(), "nobody can listen to that");
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalError {
     signum: i32,
@@ -131,6 +143,17 @@ enum Why {
 
 impl SignalError {
     /// The number that was asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::signal::{self, SignalError};
+    /// # loxley_runtime::run(async {
+    /// let error = signal::stream(12_345).unwrap_err();
+    /// let inner = error.downcast::<SignalError>().unwrap();
+    /// assert_eq!(inner.signum(), 12_345);
+    /// # });
+    /// ```
     #[must_use]
     pub fn signum(&self) -> i32 {
         self.signum

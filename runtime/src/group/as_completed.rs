@@ -87,6 +87,22 @@ impl<T> AsCompleted<T> {
     /// How long to wait at most for all of them together, from this call on. When it is over [`next`](Self::next) gives
     /// what has ended, then `None` although tasks are left: they are in [`into_pending`](Self::into_pending). Default:
     /// without limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{as_completed, create_task};
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let tasks = [create_task(async {}), create_task(std::future::pending())];
+    /// let mut ended = as_completed(tasks).timeout(Duration::from_millis(10));
+    /// assert!(ended.next().await.is_some());
+    /// assert!(ended.next().await.is_none(), "the time is over");
+    /// for late in ended.into_pending() {
+    ///     late.cancel();
+    /// }
+    /// # });
+    /// ```
     #[track_caller]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = Some(sleep(limit));
@@ -98,6 +114,18 @@ impl<T> AsCompleted<T> {
     /// # Cancel safety
     ///
     /// Nothing is lost: a task is taken out by the poll that returns it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{as_completed, create_task};
+    /// # loxley_runtime::run(async {
+    /// let never = create_task(std::future::pending());
+    /// let seven = create_task(async { 7 });
+    /// let mut ended = as_completed([never, seven]);
+    /// assert_eq!(ended.next().await.unwrap().await.unwrap(), 7); // Whichever is first.
+    /// # });
+    /// ```
     #[expect(
         clippy::should_implement_trait,
         reason = "it waits; this is the word of every stream"
@@ -107,18 +135,57 @@ impl<T> AsCompleted<T> {
     }
 
     /// How many tasks were not given out yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{as_completed, create_task};
+    /// # loxley_runtime::run(async {
+    /// let mut ended = as_completed((0..3).map(|n| create_task(async move { n })));
+    /// assert_eq!(ended.len(), 3);
+    /// ended.next().await;
+    /// assert_eq!(ended.len(), 2, "to go");
+    /// # });
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.left
     }
 
     /// Whether every task was given out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{as_completed, create_task};
+    /// # loxley_runtime::run(async {
+    /// let mut ended = as_completed([create_task(async {})]);
+    /// assert!(!ended.is_empty());
+    /// ended.next().await;
+    /// assert!(ended.is_empty());
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }
 
     /// The tasks not given out, in the order given.
+    ///
+    /// # Examples
+    ///
+    /// The first answer is enough; the other tasks are told so:
+    ///
+    /// ```
+    /// # use loxley_runtime::{as_completed, create_task};
+    /// # loxley_runtime::run(async {
+    /// let tasks = [create_task(std::future::pending()), create_task(async { 7 })];
+    /// let mut ended = as_completed(tasks);
+    /// let first = ended.next().await.unwrap();
+    /// assert_eq!(ended.into_pending().iter().filter(|task| task.cancel()).count(), 1);
+    /// # first.await.unwrap();
+    /// # });
+    /// ```
     #[must_use = "dropping the tasks detaches them"]
     pub fn into_pending(mut self) -> Vec<Task<T>> {
         std::mem::take(&mut self.tasks)

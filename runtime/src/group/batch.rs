@@ -128,6 +128,22 @@ pub trait TryBatch<E>: Batch {
 /// `Values` is what gathering gives: a tuple for a tuple, else a `Vec`. For a list of tasks it must be named,
 /// `let results: Vec<u32> = gather(tasks).await?;`: a task is itself a future, of a `Result`, and stable Rust has no
 /// specialisation to tell the two apart.
+///
+/// # Examples
+///
+/// A function that takes what `gather` takes:
+///
+/// ```
+/// use loxley_runtime::{IntoTasks, TaskError, gather};
+///
+/// async fn values<V, T: IntoTasks<V>>(tasks: T) -> Result<V, TaskError> {
+///     gather(tasks).await
+/// }
+/// loxley_runtime::run(async {
+///     assert_eq!(values((async { 1 }, async { 'b' })).await.unwrap(), (1, 'b'));
+///     assert_eq!(values([async { 7 }]).await.unwrap(), [7]);
+/// });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no tuple, `Vec` or iterator of futures",
     label = "these cannot run as tasks",

@@ -16,6 +16,21 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 /// What the future of a child may give: `()`, or a `Result` with the error of its group.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{TaskGroup, task_group};
+///
+/// loxley_runtime::run(async {
+///     let group = task_group(|tg: TaskGroup<String>| async move {
+///         tg.create_task(async { /* gives `()` and cannot fail */ });
+///         let parsed = tg.create_task(async { "7".parse::<u8>().map_err(|error| error.to_string()) });
+///         parsed.await.map_err(|error| error.to_string())
+///     });
+///     assert_eq!(group.await.unwrap(), 7);
+/// });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a child of this group cannot give `{Self}`",
     label = "this future gives `{Self}`",
@@ -82,6 +97,19 @@ impl<T> Child<T> {
     }
 
     /// The child as a plain task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskError, TaskGroup, gather, task_group};
+    /// # loxley_runtime::run(async {
+    /// let group = task_group(|tg: TaskGroup<TaskError>| async move {
+    ///     let children = [1, 2].map(|n| tg.create_task(async move { Ok(n) }).into_inner());
+    ///     gather::<Vec<i32>, _>(children).await
+    /// });
+    /// assert_eq!(group.await.unwrap(), [1, 2]);
+    /// # });
+    /// ```
     pub fn into_inner(self) -> Task<T> {
         self.task
     }

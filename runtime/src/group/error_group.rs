@@ -40,24 +40,78 @@ impl<E> ErrorGroup<E> {
     }
 
     /// The errors, in the order in which they came.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, task_group};
+    /// # loxley_runtime::run(async {
+    /// let group = task_group(|tg: TaskGroup<&str>| async move {
+    ///     tg.create_task(async { Err::<(), _>("no disk") });
+    ///     Ok(())
+    /// });
+    /// assert_eq!(group.await.unwrap_err().errors(), ["no disk"]);
+    /// # });
+    /// ```
     #[must_use]
     pub fn errors(&self) -> &[E] {
         &self.errors
     }
 
     /// The errors, in the order in which they came.
+    ///
+    /// # Examples
+    ///
+    /// Where one error is all a caller can take:
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, task_group};
+    /// # loxley_runtime::run(async {
+    /// let group = task_group(|_: TaskGroup<&str>| async { Err::<(), _>("no disk") });
+    /// let first = group.await.map_err(|failed| failed.into_errors().swap_remove(0));
+    /// assert_eq!(first, Err("no disk"));
+    /// # });
+    /// ```
     #[must_use]
     pub fn into_errors(self) -> Vec<E> {
         self.errors
     }
 
     /// Whether nothing failed, but the group was cancelled by its own [`cancel`](crate::TaskGroup::cancel).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, task_group};
+    /// # loxley_runtime::run(async {
+    /// let group = task_group(|tg: TaskGroup<&str>| async move {
+    ///     tg.cancel();
+    ///     std::future::pending::<Result<(), &str>>().await
+    /// });
+    /// let ended = group.await.unwrap_err();
+    /// assert!(ended.is_cancelled() && ended.errors().is_empty());
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.errors.is_empty()
     }
 
     /// Parts the errors that `matches` from the others; a part without any is `None`.
+    ///
+    /// # Examples
+    ///
+    /// What can be dealt with here, and what has to go on:
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, task_group};
+    /// # loxley_runtime::run(async {
+    /// let group = task_group(|_: TaskGroup<u16>| async { Err::<(), _>(503) });
+    /// let (busy, fatal) = group.await.unwrap_err().split(|&status| status == 503);
+    /// assert_eq!(busy.unwrap().errors(), [503]);
+    /// assert!(fatal.is_none());
+    /// # });
+    /// ```
     #[must_use]
     pub fn split(self, matches: impl FnMut(&E) -> bool) -> (Option<Self>, Option<Self>) {
         let (these, others) = self.errors.into_iter().partition(matches);
@@ -65,6 +119,17 @@ impl<E> ErrorGroup<E> {
     }
 
     /// The errors that `matches`; `None` if there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, task_group};
+    /// # loxley_runtime::run(async {
+    /// let group = task_group(|_: TaskGroup<u16>| async { Err::<(), _>(404) });
+    /// let failed = group.await.unwrap_err();
+    /// assert!(failed.subgroup(|&status| status >= 500).is_none(), "no fault of the server");
+    /// # });
+    /// ```
     #[must_use]
     pub fn subgroup(self, matches: impl FnMut(&E) -> bool) -> Option<Self> {
         self.split(matches).0

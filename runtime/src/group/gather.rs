@@ -122,6 +122,20 @@ where
 /// # Cancel safety
 ///
 /// Dropping it detaches the tasks.
+///
+/// # Examples
+///
+/// Kept and awaited later; what it is made of runs already:
+///
+/// ```
+/// use loxley_runtime::gather;
+///
+/// loxley_runtime::run(async {
+///     let both = gather((async { 1 }, async { 2 }));
+///     // … something else …
+///     assert_eq!(both.await.unwrap(), (1, 2));
+/// });
+/// ```
 #[must_use = "the tasks run, but nothing waits for their values unless it is awaited"]
 pub struct Gather<Tasks>(Gathering<Tasks>);
 
@@ -150,6 +164,17 @@ pub struct GatherResults<Tasks>(Gathering<Tasks>);
 /// # Cancel safety
 ///
 /// Dropping it detaches the tasks.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{TaskError, try_gather};
+///
+/// loxley_runtime::run(async {
+///     let numbers = try_gather((0..3).map(|n| async move { Ok::<_, TaskError>(n) }));
+///     assert_eq!(numbers.await.unwrap(), [0, 1, 2]);
+/// });
+/// ```
 #[must_use = "the tasks run, but nothing waits for their values unless it is awaited"]
 pub struct TryGather<Tasks, E> {
     gathering: Gathering<Tasks>,
@@ -178,12 +203,38 @@ enum Progress {
 
 impl<Tasks: Batch> Gather<Tasks> {
     /// Waits for all tasks, whatever becomes of them, and gives a result for each.
+    ///
+    /// # Examples
+    ///
+    /// A result for each, where one failure must not hide the others:
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, gather};
+    /// # loxley_runtime::run(async {
+    /// let (good, stopped) = (create_task(async { 1 }), create_task(std::future::pending::<u8>()));
+    /// stopped.cancel();
+    /// let results: Vec<_> = gather::<Vec<u8>, _>([good, stopped]).return_errors().await;
+    /// assert!(matches!(&results[..], [Ok(1), Err(error)] if error.is_cancelled()));
+    /// # });
+    /// ```
     #[doc(alias = "return_exceptions")]
     pub fn return_errors(self) -> GatherResults<Tasks> {
         GatherResults(self.0)
     }
 
     /// Asks every task that has not ended to stop. False if there was none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::gather;
+    /// # use std::future::pending;
+    /// # loxley_runtime::run(async {
+    /// let never = gather([pending::<()>(), pending()]);
+    /// assert!(never.cancel());
+    /// assert!(never.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     #[track_caller]
     pub fn cancel(&self) -> bool {
         self.0.cancel()

@@ -38,6 +38,17 @@ pub trait IntoTask<T> {
     /// # Panics
     ///
     /// If there is something to spawn, and this thread is in no runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{IntoTask, create_task};
+    /// # loxley_runtime::run(async {
+    /// let spawned = async { 1 }.into_task();
+    /// let itself = IntoTask::<u8>::into_task(create_task(async { 2 }));
+    /// assert_eq!((spawned.await.unwrap(), itself.await.unwrap()), (1, 2));
+    /// # });
+    /// ```
     #[track_caller]
     fn into_task(self) -> Task<T>;
 

@@ -51,11 +51,35 @@ pub fn race<Kind, Futures: IntoRace<Kind>>(futures: Futures) -> Race<Futures::Ra
 /// What can be given to [`race`]: an iterator of futures, or a tuple of up to eight.
 ///
 /// `Kind` only tells the two apart.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::race;
+/// use std::future::{pending, ready};
+///
+/// loxley_runtime::run(async {
+///     assert_eq!(race(vec![ready(1), ready(2)]).await, 1, "a list of one type");
+///     assert_eq!(race((pending(), async { 2 })).await, 2, "a tuple of several");
+/// });
+/// ```
 pub trait IntoRace<Kind> {
     /// The futures, ready to be polled.
     type Racers: Racers;
 
     /// Puts them where they can be polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{IntoRace, race};
+    /// # use std::future::ready;
+    /// # loxley_runtime::run(async {
+    /// let racers = [ready(1), ready(2)].into_racers(); // What `race` does first.
+    /// assert_eq!(racers.len(), 2);
+    /// assert_eq!(race(racers).await, 1);
+    /// # });
+    /// ```
     #[doc(hidden)]
     #[track_caller]
     fn into_racers(self) -> Self::Racers;
@@ -141,6 +165,22 @@ tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 /// # Cancel safety
 ///
 /// Dropping it drops every future.
+///
+/// # Examples
+///
+/// Dropped, it drops all that took part:
+///
+/// ```
+/// use loxley_runtime::race;
+/// use std::sync::Arc;
+///
+/// let held = Arc::new(());
+/// let theirs = [held.clone(), held.clone()];
+/// let undecided = race(theirs.map(|held| async move { drop(held) }));
+/// assert_eq!(Arc::strong_count(&held), 3);
+/// drop(undecided);
+/// assert_eq!(Arc::strong_count(&held), 1);
+/// ```
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Race<R> {
     racers: Option<R>,

@@ -55,6 +55,22 @@ pub fn shield<T>(task: impl IntoTask<T>) -> Shield<T> {
 /// # Cancel safety
 ///
 /// Dropping it lets the task run on.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::shield;
+/// use std::{future::pending, time::Duration};
+///
+/// loxley_runtime::run(async {
+///     let mut work = shield(async { pending::<()>().await });
+///     let limit = Duration::from_millis(1);
+///     assert!(loxley_runtime::timeout(limit, &mut work).await.is_err());
+///     let task = work.into_inner().expect("it runs on");
+///     assert!(!task.is_finished());
+///     task.cancel();
+/// });
+/// ```
 #[must_use = "a shield waits only when it is awaited; the task runs in any case"]
 pub struct Shield<T> {
     task: Option<Task<T>>,
@@ -62,6 +78,18 @@ pub struct Shield<T> {
 
 impl<T> Shield<T> {
     /// The task behind the shield, to be awaited or cancelled after all. `None` if its result was handed out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::shield;
+    /// # loxley_runtime::run(async {
+    /// let shielded = shield(std::future::pending::<()>());
+    /// let task = shielded.into_inner().unwrap();
+    /// task.cancel(); // Now it is asked to stop after all.
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     #[must_use = "dropping the task detaches it"]
     pub fn into_inner(self) -> Option<Task<T>> {
         self.task

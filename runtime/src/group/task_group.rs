@@ -96,6 +96,22 @@ pub struct TaskGroup<E> {
 
 impl<E: Send + 'static> TaskGroup<E> {
     /// A group with limits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::TaskGroup;
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// let one_by_one = TaskGroup::builder().limit(1).run(|tg: TaskGroup<Infallible>| async move {
+    ///     for _ in 0..3 {
+    ///         tg.create_task(async {});
+    ///     }
+    ///     Ok("all three")
+    /// });
+    /// assert_eq!(one_by_one.await.unwrap(), "all three");
+    /// # });
+    /// ```
     pub fn builder() -> TaskGroupBuilder<E> {
         TaskGroupBuilder {
             limit: None,
@@ -144,6 +160,20 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// # Cancel safety
     ///
     /// That of [`task_group`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, create_task};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// let group = TaskGroup::<Infallible>::new();
+    /// let stopper = group.clone();
+    /// create_task(async move { stopper.cancel() }); // Somebody who is no child of it.
+    /// let ended = group.scope(|_| std::future::pending::<Result<(), Infallible>>()).await;
+    /// assert!(ended.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     #[track_caller]
     pub fn scope<R, B, F>(
         &self,
@@ -168,6 +198,27 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// # Panics
     ///
     /// After the group's end and outside a runtime, at the caller's line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, task_group};
+    /// # use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// # use std::sync::Arc;
+    /// # loxley_runtime::run(async {
+    /// let done = Arc::new(AtomicU32::new(0));
+    /// let counter = done.clone();
+    /// let group = task_group(|tg: TaskGroup<String>| async move {
+    ///     for _ in 0..10 {
+    ///         let counter = counter.clone();
+    ///         tg.create_task(async move { _ = counter.fetch_add(1, Relaxed) });
+    ///     }
+    ///     Ok(())
+    /// });
+    /// group.await.unwrap();
+    /// assert_eq!(done.load(Relaxed), 10, "all have ended by now");
+    /// # });
+    /// ```
     #[track_caller]
     pub fn create_task<F>(&self, future: F) -> Child<<F::Output as ChildOutput<E>>::Value>
     where
@@ -197,6 +248,31 @@ impl<E: Send + 'static> TaskGroup<E> {
 
     /// Ends the group early: cancels its children and its body. The errors that come of it are still given. Does nothing
     /// when called twice or after the end.
+    ///
+    /// # Examples
+    ///
+    /// One child has found what all were looking for:
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, task_group};
+    /// # use std::convert::Infallible;
+    /// # use std::sync::{Arc, OnceLock};
+    /// # loxley_runtime::run(async {
+    /// let found = Arc::new(OnceLock::new());
+    /// let place = found.clone();
+    /// let group = task_group(|tg: TaskGroup<Infallible>| async move {
+    ///     let finder = tg.clone();
+    ///     tg.create_task(async move {
+    ///         place.set("the arrow").unwrap();
+    ///         finder.cancel();
+    ///     });
+    ///     tg.create_task(std::future::pending::<()>()).await.unwrap(); // Searches on and on.
+    ///     Ok(())
+    /// });
+    /// assert!(group.await.unwrap_err().is_cancelled());
+    /// assert_eq!(found.get(), Some(&"the arrow"));
+    /// # });
+    /// ```
     pub fn cancel(&self) {
         self.children.abort();
     }

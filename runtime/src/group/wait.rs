@@ -12,6 +12,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// When [`wait`] returns.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{ReturnWhen, create_task, wait};
+///
+/// loxley_runtime::run(async {
+///     let tasks = [create_task(std::future::pending()), create_task(async { if true { panic!("!") } })];
+///     let waited = wait(tasks).return_when(ReturnWhen::FirstException).await;
+///     assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReturnWhen {
@@ -113,6 +125,19 @@ pub struct Waited<T> {
 /// # Cancel safety
 ///
 /// Dropping it detaches the tasks.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{create_task, wait};
+///
+/// loxley_runtime::run(async {
+///     let tasks: Vec<_> = (0..3).map(|n| create_task(async move { n })).collect();
+///     let waited = wait(tasks).await;
+///     assert!(waited.pending.is_empty());
+///     assert_eq!(waited.done.len(), 3);
+/// });
+/// ```
 #[must_use = "nothing is waited for unless it is awaited"]
 pub struct Wait<T> {
     tasks: Vec<Task<T>>,
@@ -128,6 +153,17 @@ pub struct Wait<T> {
 
 impl<T> Wait<T> {
     /// What to wait for. Default: [`ReturnWhen::AllCompleted`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{ReturnWhen, create_task, wait};
+    /// # loxley_runtime::run(async {
+    /// let tasks = [create_task(async { 1 }), create_task(std::future::pending())];
+    /// let mut waited = wait(tasks).return_when(ReturnWhen::FirstCompleted).await;
+    /// assert_eq!(waited.done.pop().unwrap().await.unwrap(), 1);
+    /// # });
+    /// ```
     pub fn return_when(mut self, return_when: ReturnWhen) -> Self {
         self.return_when = return_when;
         self
@@ -135,6 +171,19 @@ impl<T> Wait<T> {
 
     /// How long to wait at most, from this call on. Default: without limit. Running out of time is no error: what has not
     /// ended is in [`Waited::pending`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, wait};
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let hangs = create_task(std::future::pending::<()>());
+    /// let waited = wait([hangs]).timeout(Duration::from_millis(1)).await;
+    /// assert!(waited.done.is_empty());
+    /// assert!(waited.pending[0].cancel(), "it was left running");
+    /// # });
+    /// ```
     #[track_caller]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = Some(sleep(limit));

@@ -24,6 +24,19 @@ use std::task::{Context as PollContext, Poll};
 pub(crate) type Callback = Box<dyn FnOnce(&TaskRef) + Send>;
 
 /// Which registration of a task: what takes it back.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{create_task, task::CallbackId};
+///
+/// loxley_runtime::run(async {
+///     let task = create_task(std::future::pending::<()>());
+///     let id: CallbackId = task.add_done_callback(|_| {});
+///     assert!(task.remove_done_callback(id));
+///     task.cancel();
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallbackId(u64);
 
@@ -171,6 +184,19 @@ impl fmt::Debug for Steps {
 impl TaskRef {
     /// Takes back what [`add_done_callback`](Self::add_done_callback) registered; false if it has been called, or is about
     /// to be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let (tell, told) = loxley_sync::oneshot::channel();
+    /// let task = create_task(async {}).as_ref();
+    /// let id = task.add_done_callback(move |_| drop(tell.send("called")));
+    /// assert_eq!(told.await, Ok("called"));
+    /// assert!(!task.remove_done_callback(id), "too late");
+    /// # });
+    /// ```
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
         remove(self, id)
     }

@@ -36,6 +36,19 @@ impl TaskRef {
     ///
     /// True does not promise that it ends cancelled: it may catch the request, or be about to return. A task that waits for
     /// another task passes the request on to that one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(std::future::pending::<()>());
+    /// let seen = task.as_ref(); // Given to whoever may stop it.
+    /// assert!(seen.cancel());
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// assert!(!seen.cancel(), "it has ended");
+    /// # });
+    /// ```
     #[track_caller]
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
@@ -43,12 +56,42 @@ impl TaskRef {
     }
 
     /// [`cancel`](Self::cancel) with a message for whoever awaits the task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskError, create_task};
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(std::future::pending::<()>());
+    /// task.as_ref().cancel_with("the client has gone");
+    /// let Err(TaskError::Cancelled(error)) = task.await else { unreachable!() };
+    /// assert_eq!(error.message(), Some("the client has gone"));
+    /// # });
+    /// ```
     #[track_caller]
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
         self.request(Some(message.into()), Location::caller())
     }
 
     /// How often the task was asked to stop, less what [`uncancel`](Self::uncancel) and the owners of scopes took back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, current_task};
+    /// # loxley_runtime::run(async {
+    /// # let (tell, told) = loxley_sync::oneshot::channel();
+    /// let task = create_task(async {
+    ///     # let _ = tell.send(());
+    ///     let stopped = loxley_sync::catch_cancelled(std::future::pending::<()>()).await;
+    ///     assert!(stopped.is_err());
+    ///     current_task().unwrap().cancelling()
+    /// });
+    /// # told.await.unwrap();
+    /// task.cancel();
+    /// assert_eq!(task.await.unwrap(), 1, "caught, and not taken back");
+    /// # });
+    /// ```
     #[must_use]
     pub fn cancelling(&self) -> usize {
         self.header().cold.count()
@@ -56,6 +99,28 @@ impl TaskRef {
 
     /// Takes one request back, and says how many are left: for code that caught a cancellation and goes on. When none is left,
     /// a request that has not interrupted anything yet is forgotten.
+    ///
+    /// # Examples
+    ///
+    /// Code that heard the request and goes on says so:
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, current_task, yield_now};
+    /// # loxley_runtime::run(async {
+    /// # let (tell, told) = loxley_sync::oneshot::channel();
+    /// let task = create_task(async {
+    ///     # let _ = tell.send(());
+    ///     if loxley_sync::catch_cancelled(std::future::pending::<()>()).await.is_err() {
+    ///         assert_eq!(current_task().unwrap().uncancel(), 0);
+    ///     }
+    ///     yield_now().await; // Waits as if nothing had been asked.
+    ///     "finished all the same"
+    /// });
+    /// # told.await.unwrap();
+    /// task.cancel();
+    /// assert_eq!(task.await.unwrap(), "finished all the same");
+    /// # });
+    /// ```
     pub fn uncancel(&self) -> usize {
         if self.cancelling() == 0 {
             return 0;
@@ -64,6 +129,18 @@ impl TaskRef {
     }
 
     /// Whether the task has ended because it was asked to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let done = create_task(async {});
+    /// let seen = done.as_ref();
+    /// done.await.unwrap();
+    /// assert!(seen.is_finished() && !seen.is_cancelled());
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.is_finished() && self.header().cold.ended_by().is_some()

@@ -37,12 +37,33 @@ pub enum TaskError {
 
 impl TaskError {
     /// Whether the task was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(std::future::pending::<()>());
+    /// task.cancel();
+    /// assert!(task.await.is_err_and(|error| error.is_cancelled()));
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled(_))
     }
 
     /// Whether the task panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async { if true { panic!("out of luck") } });
+    /// assert!(task.await.unwrap_err().is_panic(), "and the awaiter lives on");
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(self, Self::Panicked(_))
@@ -81,6 +102,18 @@ pub(crate) enum Failure {
 }
 
 /// A panic caught in a task, with what it was thrown with.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{TaskError, create_task};
+///
+/// loxley_runtime::run(async {
+///     let task = create_task(async { if true { panic!("out of {}", "luck") } });
+///     let Err(TaskError::Panicked(panic)) = task.await else { unreachable!() };
+///     assert_eq!(panic.message(), "out of luck");
+/// });
+/// ```
 pub struct Panic {
     message: Box<str>,
     /// Behind a lock only because a payload is `Send` and an error should be `Sync` too.
@@ -98,12 +131,35 @@ impl Panic {
     }
 
     /// What the panic said, or that it said nothing readable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskError, create_task};
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async { if true { panic!("bad weather") } });
+    /// if let Err(TaskError::Panicked(panic)) = task.await {
+    ///     assert_eq!(panic.message(), "bad weather");
+    /// }
+    /// # });
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// What the panic was thrown with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskError, create_task};
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async { std::panic::panic_any(7_u8); });
+    /// let Err(TaskError::Panicked(panic)) = task.await else { unreachable!() };
+    /// assert_eq!(panic.into_payload().downcast_ref(), Some(&7_u8));
+    /// # });
+    /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         let payload = self.payload.lock().take();
@@ -115,6 +171,21 @@ impl Panic {
     /// # Panics
     ///
     /// Always: that is its purpose.
+    ///
+    /// # Examples
+    ///
+    /// A panic of the task becomes one of the awaiter:
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskError, create_task};
+    /// let outcome = std::panic::catch_unwind(|| loxley_runtime::run(async {
+    ///     let task = create_task(async { if true { panic!("passed on") } });
+    ///     if let Err(TaskError::Panicked(panic)) = task.await {
+    ///         panic.resume();
+    ///     }
+    /// }));
+    /// assert_eq!(outcome.unwrap_err().downcast_ref(), Some(&"passed on"));
+    /// ```
     pub fn resume(self) -> ! {
         std::panic::resume_unwind(self.into_payload())
     }

@@ -160,12 +160,34 @@ impl TaskRef {
     }
 
     /// The task's number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, current_task};
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async { current_task().unwrap().id() });
+    /// let seen = task.as_ref();
+    /// assert_eq!(task.await.unwrap(), seen.id());
+    /// # });
+    /// ```
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.header().id
     }
 
     /// The task's name: the one it was given, else `Task-` and its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, task};
+    /// # loxley_runtime::run(async {
+    /// let named = task::Builder::new().name("importer").create_task(async {});
+    /// assert_eq!(&*named.as_ref().name(), "importer");
+    /// assert!(create_task(async {}).as_ref().name().starts_with("Task-"));
+    /// # });
+    /// ```
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         let given = self.header().cold.get();
@@ -174,6 +196,22 @@ impl TaskRef {
     }
 
     /// Gives the task another name.
+    ///
+    /// # Examples
+    ///
+    /// A task that finds out later what it is about:
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, current_task};
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async {
+    ///     let me = current_task().unwrap();
+    ///     me.set_name("serving 127.0.0.1:49152");
+    ///     me.name()
+    /// });
+    /// assert_eq!(&*task.await.unwrap(), "serving 127.0.0.1:49152");
+    /// # });
+    /// ```
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         let name = name.into();
         let before = self.header().cold.made().name.lock().replace(name);
@@ -181,18 +219,58 @@ impl TaskRef {
     }
 
     /// The line that spawned the task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async {});
+    /// let next_line = line!();
+    /// assert_eq!(task.as_ref().spawned_at().line() + 1, next_line);
+    /// # });
+    /// ```
     #[must_use]
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.header().spawned_at
     }
 
     /// What the task said it waits for when it was last polled. A snapshot: it may have gone on since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, sleep, yield_now};
+    /// # use loxley_sync::ambient::WaitKind;
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(sleep(Duration::from_secs(3_600)));
+    /// let seen = task.as_ref();
+    /// while seen.waiting_for().kind == WaitKind::Unknown {
+    ///     yield_now().await; // It has not been polled yet.
+    /// }
+    /// assert_eq!(seen.waiting_for().kind, WaitKind::Timer);
+    /// assert!(seen.waiting_for().at.is_some(), "the line of the `sleep`");
+    /// # });
+    /// ```
     #[must_use]
     pub fn waiting_for(&self) -> WaitReason {
         self.header().wait_reason()
     }
 
     /// Whether the task has ended, in whichever way.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async {});
+    /// let seen = task.as_ref();
+    /// task.await.unwrap();
+    /// assert!(seen.is_finished());
+    /// # });
+    /// ```
     #[must_use]
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
@@ -200,6 +278,19 @@ impl TaskRef {
     }
 
     /// Whether the task is being polled right now, or sits in a queue for it. A snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, current_task};
+    /// # loxley_runtime::run(async {
+    /// assert!(current_task().unwrap().is_runnable(), "it is being polled right now");
+    /// let task = create_task(async {});
+    /// let seen = task.as_ref();
+    /// task.await.unwrap();
+    /// assert!(!seen.is_runnable());
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_runnable(&self) -> bool {
         let state = self.header().state.load();
@@ -249,29 +340,87 @@ impl<T> Task<T> {
     }
 
     /// The same task without its output.
+    ///
+    /// # Examples
+    ///
+    /// To be asked about after the task was awaited, or from elsewhere:
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async { 7 });
+    /// let seen = task.as_ref();
+    /// assert_eq!(task.await.unwrap(), 7);
+    /// assert!(seen.is_finished());
+    /// # });
+    /// ```
     #[must_use]
     pub fn as_ref(&self) -> TaskRef {
         TaskRef((*self.task).clone())
     }
 
     /// See [`TaskRef::id`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let (one, other) = (create_task(async {}), create_task(async {}));
+    /// assert_ne!(one.id(), other.id());
+    /// # });
+    /// ```
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.header().id
     }
 
     /// See [`TaskRef::name`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async {});
+    /// assert!(task.name().starts_with("Task-"), "it was given none");
+    /// # });
+    /// ```
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         self.as_ref().name()
     }
 
     /// See [`TaskRef::set_name`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async {});
+    /// task.set_name("warm-up");
+    /// assert_eq!(&*task.name(), "warm-up");
+    /// # });
+    /// ```
     pub fn set_name(&self, name: impl Into<Arc<str>>) {
         self.as_ref().set_name(name);
     }
 
     /// See [`TaskRef::is_finished`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, yield_now};
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async { 7 });
+    /// while !task.is_finished() {
+    ///     yield_now().await;
+    /// }
+    /// assert_eq!(task.await.unwrap(), 7, "its result waits for whoever awaits it");
+    /// # });
+    /// ```
     #[must_use]
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
@@ -282,6 +431,17 @@ impl<T> Task<T> {
     /// [`TaskError::Cancelled`]. False if it had ended already.
     ///
     /// True does not promise that it ends cancelled: it may be about to return.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(std::future::pending::<()>());
+    /// assert!(task.cancel());
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     #[track_caller]
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
@@ -289,23 +449,73 @@ impl<T> Task<T> {
     }
 
     /// [`cancel`](Self::cancel) with a message for whoever awaits the task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(std::future::pending::<()>());
+    /// task.cancel_with("shutting down");
+    /// assert!(task.await.unwrap_err().to_string().contains("shutting down"));
+    /// # });
+    /// ```
     #[track_caller]
     pub fn cancel_with(&self, message: impl Into<Arc<str>>) -> bool {
         self.as_ref().cancel_with(message)
     }
 
     /// See [`TaskRef::cancelling`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let task = create_task(async {});
+    /// assert_eq!(task.cancelling(), 0, "nobody asked it to stop");
+    /// # });
+    /// ```
     #[must_use]
     pub fn cancelling(&self) -> usize {
         self.as_ref().cancelling()
     }
 
     /// See [`TaskRef::uncancel`].
+    ///
+    /// # Examples
+    ///
+    /// Taken back before the task has heard of it:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, create_task};
+    /// let runtime = Runtime::builder().current_thread().build()?;
+    /// runtime.block_on(async {
+    ///     let task = create_task(async { 7 });
+    ///     task.cancel();
+    ///     assert_eq!(task.uncancel(), 0);
+    ///     assert_eq!(task.await.unwrap(), 7);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn uncancel(&self) -> usize {
         self.as_ref().uncancel()
     }
 
     /// See [`TaskRef::is_cancelled`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::create_task;
+    /// # loxley_runtime::run(async {
+    /// let mut task = create_task(std::future::pending::<()>());
+    /// assert!(!task.is_cancelled());
+    /// task.cancel();
+    /// let _ = (&mut task).await;
+    /// assert!(task.is_cancelled());
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.as_ref().is_cancelled()

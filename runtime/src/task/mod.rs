@@ -32,8 +32,11 @@ mod waker;
 
 pub use crate::id::TaskId;
 pub(crate) use after::{AfterEnd, leave as leave_after_end};
+pub use callbacks::CallbackId;
+#[doc(hidden)]
+pub use callbacks::Steps;
 pub(crate) use callbacks::register;
-pub use callbacks::{CallbackId, Steps};
+#[doc(hidden)]
 pub use cell::Place;
 pub use failure::{Panic, TaskError};
 pub(crate) use join::make;
@@ -41,11 +44,14 @@ pub use join::{Task, TaskRef};
 pub(crate) use local::{Locals, Site, WithLocals};
 pub(crate) use main::{Host, Main};
 pub(crate) use raw::Fresh;
+#[doc(hidden)]
 pub use raw::{Scheduled, Turn};
 pub(crate) use registry::{Registry, Roster};
 pub(crate) use run::{current_task, drop_quietly};
 pub(crate) use slot::Slot;
-pub use unhandled::{Reporter, UnhandledError};
+#[doc(hidden)]
+pub use unhandled::Reporter;
+pub use unhandled::UnhandledError;
 pub(crate) use waker::{has_another_turn, waker_of};
 
 use failure::{Failure, panic_message};
@@ -73,11 +79,33 @@ pub struct Builder {
 
 impl Builder {
     /// No name, nothing special.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::task;
+    /// # loxley_runtime::run(async {
+    /// let plain = task::Builder::new().create_task(async { 7 }); // As by `create_task`.
+    /// assert_eq!(plain.await.unwrap(), 7);
+    /// # });
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Names the task. Default: `Task-` and its number.
+    ///
+    /// # Examples
+    ///
+    /// A name that says what a task is for turns up in every report about it:
+    ///
+    /// ```
+    /// # use loxley_runtime::task;
+    /// # loxley_runtime::run(async {
+    /// let task = task::Builder::new().name("cache sweeper").create_task(async {});
+    /// assert!(task.as_ref().to_string().contains("cache sweeper"));
+    /// # });
+    /// ```
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -133,6 +161,7 @@ impl Builder {
 }
 
 /// Who runs a task: the one thing a task knows about the world above it.
+#[doc(hidden)]
 pub trait Schedule: Send + Sync + 'static {
     /// Puts a task that was woken or asked to stop into a queue. Called on any thread, with no lock of ours held.
     ///
@@ -158,6 +187,7 @@ pub trait Schedule: Send + Sync + 'static {
 }
 
 /// Ends a fresh task that no registry would take: its future is dropped on this thread, its outcome is *cancelled*.
+#[doc(hidden)]
 pub fn refuse(task: Scheduled) {
     // The task is scheduled, so the request is noted, and the turn delivers it.
     let _ = task.header().state.stop();

@@ -63,12 +63,46 @@ impl UnhandledError {
     }
 
     /// The task that failed, if it was one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, task};
+    /// # use std::sync::mpsc::channel;
+    /// let (tell, told) = channel();
+    /// let runtime = Runtime::builder()
+    ///     .unhandled_error(move |error| {
+    ///         let _ = tell.send(error.task().map(|task| task.name()));
+    ///     })
+    ///     .build()?;
+    /// let _current = runtime.enter();
+    /// drop(task::Builder::new().name("importer").create_task(async { if true { panic!("!") } }));
+    /// assert_eq!(told.recv().unwrap().as_deref(), Some("importer"));
+    /// # drop(_current);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn task(&self) -> Option<&TaskRef> {
         self.task.as_ref()
     }
 
     /// The message of the panic, or a description.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, lowlevel::report_unhandled};
+    /// # use std::sync::mpsc::channel;
+    /// let (tell, told) = channel();
+    /// let runtime = Runtime::builder()
+    ///     .unhandled_error(move |error| {
+    ///         let _ = tell.send(error.message().to_owned());
+    ///     })
+    ///     .build()?;
+    /// runtime.block_on(async { report_unhandled(&"the disk is full") });
+    /// assert_eq!(told.recv().unwrap(), "the disk is full");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         match &self.cause {

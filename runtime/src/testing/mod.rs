@@ -67,23 +67,59 @@ pub struct Config {
 
 impl Config {
     /// The defaults: as many workers as [`Runtime::new`] has, no leak check, ten seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::testing::{Config, run};
+    /// assert_eq!(run(Config::new(), async { 7 }), 7);
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// One queue, and strict asyncio order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::testing::{Config, run};
+    /// let workers = run(Config::new().current_thread(), async {
+    ///     loxley_runtime::Handle::current().metrics().workers.len()
+    /// });
+    /// assert_eq!(workers, 0, "everything runs on the test's own thread");
+    /// ```
     pub fn current_thread(mut self) -> Self {
         self.is_current_thread = true;
         self
     }
 
     /// So many workers. Default: one per processor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::testing::{Config, run};
+    /// let workers = run(Config::new().worker_threads(4), async {
+    ///     loxley_runtime::Handle::current().metrics().workers.len()
+    /// });
+    /// assert_eq!(workers, 4);
+    /// ```
     pub fn worker_threads(mut self, count: usize) -> Self {
         self.worker_threads = Some(count);
         self
     }
 
     /// Debug mode. Default off.
+    ///
+    /// # Examples
+    ///
+    /// To hear of polls that take long and of grants that nobody takes:
+    ///
+    /// ```
+    /// # use loxley_runtime::testing::{Config, run};
+    /// assert_eq!(run(Config::new().debug(true), async { 7 }), 7);
+    /// ```
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
         self
@@ -97,12 +133,39 @@ impl Config {
     ///
     /// Descriptors are counted for the whole process (on Linux). Tests with this check therefore run one at a time among
     /// `#[loxley::test]`s; a plain `#[test]` beside them in the same binary should not open any.
+    ///
+    /// # Examples
+    ///
+    /// A task that outlives its test fails it:
+    ///
+    /// ```
+    /// # use loxley_runtime::testing::{Config, run};
+    /// let test = || run(Config::new().leak_check(true), async {
+    ///     loxley_runtime::create_task(std::future::pending::<()>());
+    /// });
+    /// assert!(std::panic::catch_unwind(test).is_err());
+    /// ```
     pub fn leak_check(mut self, leak_check: bool) -> Self {
         self.leak_check = leak_check;
         self
     }
 
     /// Whether the clock stands, and jumps to the next deadline when nothing can run. Default off.
+    ///
+    /// # Examples
+    ///
+    /// A day passes in no time:
+    ///
+    /// ```
+    /// # use loxley_runtime::{lowlevel::now, sleep, testing::{Config, run}};
+    /// # use std::time::Duration;
+    /// const DAY: Duration = Duration::from_secs(86_400);
+    /// run(Config::new().paused(true), async {
+    ///     let morning = now();
+    ///     sleep(DAY).await;
+    ///     assert_eq!((now() - morning).as_secs(), DAY.as_secs());
+    /// });
+    /// ```
     pub fn paused(mut self, paused: bool) -> Self {
         self.paused = paused;
         self
@@ -110,6 +173,18 @@ impl Config {
 
     /// How long the test may take on the real clock. Default 10 seconds, or `LOXLEY_TEST_LIMIT_MS`; zero switches the
     /// limit off.
+    ///
+    /// # Examples
+    ///
+    /// A test that hangs fails, instead of the whole run:
+    ///
+    /// ```
+    /// # use loxley_runtime::testing::{Config, run};
+    /// # use std::time::Duration;
+    /// let config = Config::new().limit(Duration::from_millis(20));
+    /// let test = || run(config, std::future::pending::<()>());
+    /// assert!(std::panic::catch_unwind(test).is_err());
+    /// ```
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self

@@ -99,6 +99,32 @@ where
 /// # Cancel safety
 ///
 /// Dropped, it detaches the run that is going on, which ends cancelled or by itself; the rest of the sweep is not done.
+///
+/// # Examples
+///
+/// Wherever it is stopped, the place is given back:
+///
+/// ```
+/// use loxley_runtime::{testing::cancel_at_every_pending, yield_now};
+/// use loxley_sync::Semaphore;
+/// use std::sync::Arc;
+/// # loxley_runtime::run(async {
+/// let points = cancel_at_every_pending(
+///     || {
+///         let places = Arc::new(Semaphore::new(1));
+///         let ours = places.clone();
+///         let future = async move {
+///             let _place = ours.acquire().await;
+///             yield_now().await;
+///         };
+///         (future, places)
+///     },
+///     |_, places| async move { assert_eq!(places.available_permits(), 1) },
+/// )
+/// .await;
+/// assert_eq!(points, 1);
+/// # });
+/// ```
 pub async fn cancel_at_every_pending<F, S, C>(
     mut scenario: impl FnMut() -> (F, S),
     mut check: impl FnMut(usize, S) -> C,

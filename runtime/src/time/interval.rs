@@ -82,6 +82,23 @@ pub enum MissedTicks {
 ///
 /// A tick is *missed* if the caller had not asked for it by the time it was due, or if it came later than a whole
 /// period. A tick that was asked for in time never moves the schedule, however late it is: intervals do not drift.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{Runtime, interval, lowlevel::now, sleep};
+/// use std::time::Duration;
+///
+/// let runtime = Runtime::builder().current_thread().paused(true).build()?;
+/// runtime.block_on(async {
+///     let mut ticks = interval(Duration::from_secs(10));
+///     let first = ticks.tick().await;
+///     sleep(Duration::from_secs(7)).await; // Work between two ticks…
+///     ticks.tick().await;
+///     assert_eq!((now() - first).as_secs(), 10, "… does not move the next");
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "an interval does nothing unless its ticks are awaited"]
 pub struct Interval {
@@ -108,12 +125,37 @@ impl Interval {
     }
 
     /// Sets what happens about missed ticks; [`MissedTicks::Burst`] if this is not called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{MissedTicks, Runtime, interval, sleep};
+    /// # use std::time::Duration;
+    /// # let runtime = Runtime::builder().current_thread().paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut ticks = interval(Duration::from_secs(10)).missed_ticks(MissedTicks::Skip);
+    /// let first = ticks.tick().await;
+    /// sleep(Duration::from_secs(35)).await; // Three go by.
+    /// ticks.tick().await;
+    /// assert_eq!(ticks.tick().await - first, Duration::from_secs(40), "and are not made up for");
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn missed_ticks(mut self, rule: MissedTicks) -> Self {
         self.missed_ticks = rule;
         self
     }
 
     /// The time between two ticks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::interval;
+    /// # use std::time::Duration;
+    /// let ticks = interval(Duration::from_secs(10));
+    /// assert_eq!(ticks.period(), Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period
@@ -128,6 +170,21 @@ impl Interval {
     /// # Cancel safety
     ///
     /// A tick is taken only when this returns: dropped before, it is there for the next call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, interval};
+    /// # use std::time::Duration;
+    /// # let runtime = Runtime::builder().current_thread().paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut ticks = interval(Duration::from_secs(1));
+    /// let first = ticks.tick().await; // At once.
+    /// let second = ticks.tick().await;
+    /// assert_eq!(second - first, Duration::from_secs(1));
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
@@ -137,6 +194,22 @@ impl Interval {
     /// # Panics
     ///
     /// If it has to wait on a thread that is in no runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::interval;
+    /// # use std::future::poll_fn;
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let mut ticks = interval(Duration::from_secs(3_600));
+    /// poll_fn(|cx| ticks.poll_tick(cx)).await;
+    /// poll_fn(|cx| {
+    ///     assert!(ticks.poll_tick(cx).is_pending(), "an hour to go");
+    ///     std::task::Poll::Ready(())
+    /// }).await;
+    /// # });
+    /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         let due = self.sleep.deadline();
         let was_waiting = self.sleep.is_armed();
@@ -158,6 +231,26 @@ impl Interval {
     }
 
     /// Starts anew: the next tick is due a period from now.
+    ///
+    /// # Examples
+    ///
+    /// A heartbeat that is due a while after the last sign of life:
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, interval, lowlevel::now, sleep};
+    /// # use std::time::Duration;
+    /// # let runtime = Runtime::builder().current_thread().paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let mut heartbeat = interval(Duration::from_secs(10));
+    /// heartbeat.tick().await;
+    /// sleep(Duration::from_secs(7)).await;
+    /// heartbeat.reset(); // Something was sent: silence begins anew.
+    /// let silence = now();
+    /// heartbeat.tick().await;
+    /// assert_eq!((now() - silence).as_secs(), 10);
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn reset(&mut self) {
         self.sleep.set_deadline(later(now(), self.period));
     }

@@ -98,6 +98,27 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// Sleeps that end at the same time wake in the order in which they were first polled, as long as that happened on one
 /// worker. Ending spends a unit of the task's budget.
+///
+/// # Examples
+///
+/// A deadline that is pushed back whenever something happens:
+///
+/// ```
+/// use loxley_runtime::{Runtime, lowlevel::now, sleep};
+/// use std::{pin::pin, time::Duration};
+///
+/// let runtime = Runtime::builder().current_thread().paused(true).build()?;
+/// runtime.block_on(async {
+///     let idle = Duration::from_secs(30);
+///     let mut alarm = pin!(sleep(idle));
+///     sleep(Duration::from_secs(20)).await;
+///     alarm.as_mut().reset(now() + idle);
+///     let reset = now();
+///     alarm.await;
+///     assert_eq!((now() - reset).as_secs(), 30);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep {
     deadline: Instant,
@@ -134,12 +155,34 @@ impl Sleep {
     }
 
     /// The moment waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::sleep_until;
+    /// # use std::time::{Duration, Instant};
+    /// let noon = Instant::now() + Duration::from_secs(60);
+    /// assert_eq!(sleep_until(noon).deadline(), noon);
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// Whether the wait is over, so that the next poll will say so (unless the task has spent its budget).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::sleep;
+    /// # use std::{pin::pin, time::Duration};
+    /// # loxley_runtime::run(async {
+    /// let mut wait = pin!(sleep(Duration::from_millis(1)));
+    /// assert!(!sleep(Duration::from_secs(3_600)).is_elapsed());
+    /// wait.as_mut().await;
+    /// assert!(wait.is_elapsed());
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         match &self.state {
@@ -153,6 +196,23 @@ impl Sleep {
     ///
     /// An armed timer is set anew in constant time; nothing grows, however often that is done. A sleep that was over
     /// arms again when it is next polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{Runtime, lowlevel::now, sleep};
+    /// # use std::{pin::pin, time::Duration};
+    /// # let runtime = Runtime::builder().current_thread().paused(true).build()?;
+    /// # runtime.block_on(async {
+    /// let start = now();
+    /// let mut wait = pin!(sleep(Duration::from_secs(1)));
+    /// wait.as_mut().await;
+    /// wait.as_mut().reset(start + Duration::from_secs(5)); // Used once more.
+    /// wait.await;
+    /// assert_eq!((now() - start).as_secs(), 5);
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         self.get_mut().set_deadline(deadline);
     }

@@ -116,6 +116,18 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 /// # Cancel safety
 ///
 /// Dropping it drops the inner future and takes the timer out.
+///
+/// # Examples
+///
+/// Awaited by reference, it can be looked into afterwards:
+///
+/// ```
+/// use loxley_runtime::timeout;
+/// use std::{future::{Ready, ready}, time::Duration};
+///
+/// let limited: loxley_runtime::Timeout<Ready<u8>> = timeout(Duration::from_secs(1), ready(7));
+/// assert_eq!(loxley_runtime::run(limited), Ok(7));
+/// ```
 #[derive(Debug)]
 #[must_use = "a timeout does nothing unless it is awaited"]
 pub struct Timeout<F> {
@@ -146,6 +158,18 @@ impl<F> Timeout<F> {
     /// # Panics
     ///
     /// If it has ended or was given up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, timeout};
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let limited = timeout(Duration::from_secs(5), create_task(async { 7 }));
+    /// limited.get_ref().set_name("download");
+    /// assert_eq!(limited.await.unwrap().unwrap(), 7);
+    /// # });
+    /// ```
     pub fn get_ref(&self) -> &F {
         self.body.get_ref().expect("the future has not ended")
     }
@@ -155,6 +179,20 @@ impl<F> Timeout<F> {
     /// # Panics
     ///
     /// If it has ended or was given up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::timeout;
+    /// # use loxley_sync::oneshot;
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let (sender, receiver) = oneshot::channel::<u8>();
+    /// let mut limited = timeout(Duration::from_secs(5), receiver);
+    /// limited.get_mut().close(); // Not wanted any more.
+    /// assert!(sender.send(7).is_err());
+    /// # });
+    /// ```
     pub fn get_mut(&mut self) -> &mut F {
         self.body.get_mut().expect("the future has not ended")
     }
@@ -164,6 +202,18 @@ impl<F> Timeout<F> {
     /// # Panics
     ///
     /// If it has ended or was given up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{create_task, timeout};
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let limited = timeout(Duration::from_millis(1), create_task(async { 7 }));
+    /// let patient = limited.into_inner(); // As long as it takes.
+    /// assert_eq!(patient.await.unwrap(), 7);
+    /// # });
+    /// ```
     #[must_use = "the future is dropped otherwise"]
     pub fn into_inner(self) -> F {
         self.body.into_inner().expect("the future has not ended")
@@ -311,6 +361,19 @@ impl TimeoutError {
     }
 
     /// The limit that was reached; `None` if it was given as a deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::{timeout, timeout_at};
+    /// # use std::{future::pending, time::{Duration, Instant}};
+    /// # loxley_runtime::run(async {
+    /// let late = timeout(Duration::from_millis(1), pending::<()>()).await.unwrap_err();
+    /// assert_eq!(late.limit(), Some(Duration::from_millis(1)));
+    /// let late = timeout_at(Instant::now(), pending::<()>()).await.unwrap_err();
+    /// assert_eq!(late.limit(), None);
+    /// # });
+    /// ```
     #[must_use]
     pub fn limit(&self) -> Option<Duration> {
         self.limit

@@ -123,6 +123,19 @@ enum Stage {
 
 impl TimeoutHandle {
     /// When the limit is reached; `None` is never.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::timeout_scope;
+    /// # use std::time::{Duration, Instant};
+    /// # loxley_runtime::run(async {
+    /// let left = timeout_scope(Some(Duration::from_secs(5)), |limit| async move {
+    ///     limit.when().unwrap() - Instant::now() // For a step that wants to know.
+    /// });
+    /// assert!(left.await.unwrap() <= Duration::from_secs(5));
+    /// # });
+    /// ```
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         self.0.state.lock().when
@@ -133,6 +146,20 @@ impl TimeoutHandle {
     /// # Errors
     ///
     /// If the scope does not run: it was not awaited yet, the limit has been reached, or the body has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::timeout_scope;
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let fetched = timeout_scope(Some(Duration::from_secs(5)), |limit| async move {
+    ///     limit.reschedule(None).unwrap(); // The head has come: the rest may take its time.
+    ///     limit.when()
+    /// });
+    /// assert_eq!(fetched.await, Ok(None));
+    /// # });
+    /// ```
     pub fn reschedule(&self, when: Option<Instant>) -> Result<(), TimeoutStateError> {
         {
             let mut state = self.0.state.lock();
@@ -147,6 +174,20 @@ impl TimeoutHandle {
     }
 
     /// Whether the limit was reached before the body ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::timeout_scope;
+    /// # use std::{future::pending, time::Duration};
+    /// # loxley_runtime::run(async {
+    /// let outcome = timeout_scope(Some(Duration::from_millis(1)), |limit| async move {
+    ///     let _ = loxley_sync::catch_cancelled(pending::<()>()).await;
+    ///     if limit.expired() { "what there is so far" } else { "everything" }
+    /// });
+    /// assert_eq!(outcome.await, Ok("what there is so far"));
+    /// # });
+    /// ```
     #[must_use]
     pub fn expired(&self) -> bool {
         matches!(self.0.state.lock().stage, Stage::Expiring | Stage::Expired)
@@ -168,6 +209,17 @@ impl fmt::Debug for TimeoutHandle {
 }
 
 /// The limit of a [`timeout_scope`] cannot be moved now.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::timeout_scope;
+///
+/// loxley_runtime::run(async {
+///     let handle = timeout_scope(None, |limit| async move { limit }).await.unwrap();
+///     assert!(handle.reschedule(None).is_err(), "its body has ended");
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeoutStateError(Stage);
 
