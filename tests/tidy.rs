@@ -91,7 +91,7 @@ const DOORS: &[(&[&str], &[&str])] = &[
     (&["rustls::", "webpki_roots::"], &["io/src/streams/tls/"]),
     (&["memchr::"], &["io/src/streams/separators.rs"]),
     (&["tracing::"], &["runtime/src/task/trace/spans.rs"]),
-    (&["available_parallelism"], &["runtime/src/builder.rs"]),
+    (&["num_cpus::"], &["runtime/src/builder.rs"]),
     (&["Instant::now"], &["runtime/src/clock.rs"]),
     // For a moment, and after spinning and yielding: who waits for a thread that lost its processor gives way to it.
     (&["thread::sleep"], &["sync/src/prim/thread.rs"]),

@@ -7,9 +7,7 @@ use crate::scheduler::{self, Config};
 use crate::task::{Reporter, TaskRef, UnhandledError};
 use std::fmt;
 use std::io;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 /// The environment variable that overrides the default number of workers.
@@ -648,7 +646,7 @@ impl Builder {
                         "{WORKERS_VARIABLE}={text}: not a number of threads"
                     ))
                 })?,
-                Err(_) => thread::available_parallelism().map_or(1, NonZero::get),
+                Err(_) => num_cpus::get(),
             },
         };
         if count == 0 {
