@@ -3,7 +3,6 @@
 //! Nothing here makes a process; `start.rs` does. Mistakes that need no system to be seen are kept until
 //! [`spawn`](Command::spawn) can report them all in the same way.
 
-use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::future::Future;
 use std::io;
@@ -702,9 +701,9 @@ impl Command {
         let args = iter::once(arg0.as_os_str()).chain(self.inner.get_args());
         let cwd = self.cwd.as_ref().map(|dir| text(dir.as_os_str()));
         Some(Plan {
-            programs: self.places(env.get(OsStr::new("PATH")))?,
+            programs: self.places(&env)?,
             args: args.map(text).collect::<Option<_>>()?,
-            env: env.iter().map(variable).collect::<Option<_>>()?,
+            env: variables(&env).map(variable).collect::<Option<_>>()?,
             cwd: match cwd {
                 Some(dir) => Some(dir?),
                 None => None,
@@ -716,28 +715,30 @@ impl Command {
         })
     }
 
-    /// Ours, and what was changed of it.
-    fn environment(&self) -> BTreeMap<OsString, OsString> {
-        let mut env: BTreeMap<_, _> = match self.clears_env {
-            true => BTreeMap::new(),
-            false => std::env::vars_os().collect(),
-        };
+    /// Ours, and what was changed of it: in the map that std has for it, of a command that nobody runs.
+    fn environment(&self) -> process::Command {
+        let mut env = process::Command::new("");
+        env.env_clear();
+        if !self.clears_env {
+            env.envs(std::env::vars_os());
+        }
         for (key, value) in self.inner.get_envs() {
             match value {
-                Some(value) => env.insert(key.to_owned(), value.to_owned()),
-                None => env.remove(key),
+                Some(value) => env.env(key, value),
+                None => env.env_remove(key),
             };
         }
         env
     }
 
     /// Where the program may be: as `execvp` looks for it.
-    fn places(&self, path: Option<&OsString>) -> Option<Vec<CString>> {
+    fn places(&self, env: &process::Command) -> Option<Vec<CString>> {
         let name = self.program.as_bytes();
         if self.program_is_path() {
             return Some(vec![CString::new(name).ok()?]);
         }
-        let path = path.map_or(DEFAULT_PATH, |path| path.as_bytes());
+        let path = variables(env).find(|(key, _)| *key == "PATH");
+        let path = path.map_or(DEFAULT_PATH, |(_, path)| path.as_bytes());
         let dirs = path.split(|&byte| byte == b':');
         dirs.map(|dir| match dir {
             // The directory in which the child is.
@@ -770,8 +771,14 @@ impl Command {
     }
 }
 
+/// Those of an [`environment`](Command::environment).
+fn variables(env: &process::Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    env.get_envs()
+        .filter_map(|(key, value)| Some((key, value?)))
+}
+
 /// `KEY=value`.
-fn variable((key, value): (&OsString, &OsString)) -> Option<CString> {
+fn variable((key, value): (&OsStr, &OsStr)) -> Option<CString> {
     CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok()
 }
 

@@ -4,10 +4,9 @@
 //! current runtime". It never decides anything.
 
 use crate::driver::DriverHandle;
-use crate::driver::timers::Timers;
+use crate::driver::timers::Site;
 use crate::scheduler::{Core, Shared};
 use loxley_sync::ambient::grants::watch_grants;
-use loxley_sync::prim::Arc as ModelArc;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::sync::Arc;
@@ -173,27 +172,22 @@ pub(crate) fn polls_for(shared: &Shared) -> bool {
         .unwrap_or(false)
 }
 
-/// Calls `f` with this thread's timers and the shard to arm in; `None` outside every runtime.
+/// Calls `f` with the shard of timers that this thread arms in; `None` outside every runtime.
 #[inline]
-pub(crate) fn with_timer_site<R>(f: impl FnOnce(&ModelArc<Timers>, usize) -> R) -> Option<R> {
+pub(crate) fn with_timer_site<R>(f: impl FnOnce(&Site) -> R) -> Option<R> {
     #[cfg(test)]
-    if let Some((timers, shard)) = test_site::get() {
-        return Some(f(&timers, shard));
+    if let Some(site) = test_site::get() {
+        return Some(f(&site));
     }
     CURRENT
         .try_with(|current| {
             let shared = current.shared.borrow();
             shared
                 .as_ref()
-                .map(|shared| f(shared.timers(), current.timer_shard.get()))
+                .map(|shared| f(shared.timer_site(current.timer_shard.get())))
         })
         .ok()
         .flatten()
-}
-
-/// This thread's timers and the shard to arm in; `None` outside every runtime.
-pub(crate) fn timer_site() -> Option<(ModelArc<Timers>, usize)> {
-    with_timer_site(|timers, shard| (timers.clone(), shard))
 }
 
 /// The driver of the runtime that this thread's code runs in.
@@ -207,21 +201,18 @@ pub(crate) use test_site::set as set_timer_site;
 
 #[cfg(test)]
 mod test_site {
-    use crate::driver::timers::Timers;
-    use loxley_sync::prim::Arc;
+    use crate::driver::timers::Site;
     use std::cell::RefCell;
 
-    type Site = Option<(Arc<Timers>, usize)>;
-
     std::thread_local! {
-        static SITE: RefCell<Site> = const { RefCell::new(None) };
+        static SITE: RefCell<Option<Site>> = const { RefCell::new(None) };
     }
 
-    pub(super) fn get() -> Site {
+    pub(super) fn get() -> Option<Site> {
         SITE.with_borrow(Clone::clone)
     }
 
-    pub(crate) fn set(site: Site) -> Site {
+    pub(crate) fn set(site: Option<Site>) -> Option<Site> {
         SITE.replace(site)
     }
 }

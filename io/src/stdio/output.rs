@@ -3,7 +3,6 @@
 //! Called by `mod.rs`, for handles. One piece is written at a time; its owner is told what became of it, and the others that
 //! they may try. The thread never holds the lock while it waits or writes.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
@@ -52,7 +51,7 @@ struct State {
     job: Option<Job>,
     /// What became of jobs whose owners have not looked yet. At most one for each handle: a handle takes its own out before it
     /// has the next one, and when it is dropped.
-    done: BTreeMap<HandleId, Done>,
+    done: Vec<(HandleId, Done)>,
     /// The owner, and those who wait for their turn.
     waiting: Vec<(HandleId, Waker)>,
 }
@@ -104,8 +103,8 @@ impl Output {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.state.lock();
-        let replaced = state.forget(id);
-        if let Some(done) = state.done.remove(&id) {
+        let replaced = take(&mut state.waiting, id);
+        if let Some(done) = take(&mut state.done, id) {
             // A trait's write that was given up unseen may have been of other bytes: then this one has its turn to come.
             let is_ours = done.result.is_err() || buf.starts_with(&done.bytes);
             if is_ours {
@@ -141,8 +140,8 @@ impl Output {
     /// `id` wants nothing any more: what is not begun is not done, and what became of the rest nobody asks.
     pub(super) fn withdraw(&self, id: HandleId) {
         let mut state = self.state.lock();
-        let waker = state.forget(id);
-        let done = state.done.remove(&id);
+        let waker = take(&mut state.waiting, id);
+        let done = take(&mut state.done, id);
         let mut rings = false;
         let mut others = Vec::new();
         match &mut state.job {
@@ -181,7 +180,7 @@ impl Output {
                     bytes: job.bytes,
                     result: Err(error),
                 };
-                state.done.insert(job.owner, done);
+                state.done.push((job.owner, done));
             }
             let everybody = state.everybody();
             drop(state);
@@ -210,7 +209,7 @@ impl Output {
                 .expect("only this thread ends a job in hand");
             if job.stage == Stage::InHand {
                 let bytes = bytes[..*result.as_ref().unwrap_or(&0)].to_vec();
-                state.done.insert(job.owner, Done { bytes, result });
+                state.done.push((job.owner, Done { bytes, result }));
             }
             let everybody = state.everybody();
             drop(state);
@@ -254,13 +253,14 @@ impl Output {
 }
 
 impl State {
-    fn forget(&mut self, id: HandleId) -> Option<Waker> {
-        let at = self.waiting.iter().position(|(other, _)| *other == id)?;
-        Some(self.waiting.remove(at).1)
-    }
-
     fn everybody(&mut self) -> Vec<Waker> {
         let waiting = std::mem::take(&mut self.waiting);
         waiting.into_iter().map(|(_, waker)| waker).collect()
     }
+}
+
+/// What stands in `list` for `id`.
+fn take<T>(list: &mut Vec<(HandleId, T)>, id: HandleId) -> Option<T> {
+    let at = list.iter().position(|(owner, _)| *owner == id)?;
+    Some(list.remove(at).1)
 }

@@ -26,15 +26,13 @@ where
     };
     race.begin_next();
     let won = poll_fn(|cx| race.poll(cx)).await;
-    won.ok_or_else(|| {
-        race.failed.sort_by_key(|(index, _)| *index);
-        race.failed.into_iter().map(|(_, error)| error).collect()
-    })
+    won.ok_or_else(|| race.failed.into_iter().map(|(_, error)| error).collect())
 }
 
 struct Race<F, I, E> {
     waiting: I,
     running: Vec<(usize, Pin<Box<F>>)>,
+    /// In the order of the attempts.
     failed: Vec<(usize, E)>,
     delay: Option<Duration>,
     next_begins: Option<Sleep>,
@@ -66,7 +64,8 @@ where
                     Poll::Pending => at += 1,
                     Poll::Ready(Ok(value)) => return Poll::Ready(Some(value)),
                     Poll::Ready(Err(error)) => {
-                        self.failed.push((*index, error));
+                        let place = self.failed.partition_point(|(other, _)| other < index);
+                        self.failed.insert(place, (*index, error));
                         drop(self.running.swap_remove(at));
                         begins = true;
                     }

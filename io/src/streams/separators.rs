@@ -114,9 +114,12 @@ fn find_one(separator: &[u8], bytes: &[u8], from: usize) -> Option<Match> {
     })
 }
 
-fn many<'a>(separators: impl Iterator<Item = &'a [u8]>) -> List<'a> {
-    let mut list: Vec<&[u8]> = separators.collect();
-    list.sort_by_key(|separator| separator.len());
+fn many<'a>(separators: &mut dyn Iterator<Item = &'a [u8]>) -> List<'a> {
+    let mut list: Vec<&[u8]> = Vec::new();
+    for separator in separators {
+        let place = list.partition_point(|other| other.len() <= separator.len());
+        list.insert(place, separator);
+    }
     match list[..] {
         [one] => List::One(one),
         _ => List::Many(list),
@@ -148,7 +151,7 @@ macro_rules! list {
 
         impl<$($generics)*> sealed::Sealed for $type {
             fn list(&self) -> List<'_> {
-                many(self.iter().map(|separator| separator.as_ref()))
+                many(&mut self.iter().map(|separator| separator.as_ref()))
             }
         }
     };
@@ -192,6 +195,16 @@ mod tests {
             let found = list.list().find(&text, 0).expect("it is there");
             assert_eq!((found.start, found.end), (at, at + 5));
         }
+    }
+
+    #[test]
+    fn separators_are_kept_shortest_first_and_equals_as_they_were_given() {
+        let list = ["ccc", "b", "aa", "a", "bb", "b"];
+        let List::Many(sorted) = list.list() else {
+            panic!("there are several");
+        };
+        let sorted: Vec<_> = sorted.into_iter().map(std::str::from_utf8).collect();
+        assert_eq!(sorted, ["b", "a", "b", "aa", "bb", "ccc"].map(Ok));
     }
 
     #[test]

@@ -16,7 +16,6 @@
 //! **Access.** `TABLE` is the one thing that runtimes share here, because dispositions belong to the process. Its lock
 //! is held across the calls that must not interleave; they never wait.
 
-use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, Read};
@@ -40,11 +39,12 @@ use super::registration::{Attempt, Interest, NoRuntime, Registration};
 /// The numbers of the signals, as the system has them.
 pub(crate) use signal_hook::consts::signal as number;
 
-/// Every signal that was ever listened to.
-static TABLE: StdMutex<BTreeMap<i32, Entry>> = StdMutex::new(BTreeMap::new());
+/// Every signal that was ever listened to, once.
+static TABLE: StdMutex<Vec<Entry>> = StdMutex::new(Vec::new());
 
 /// What the table knows of one signal.
 struct Entry {
+    signum: i32,
     /// Hooks that live and hear every arrival.
     lasting: usize,
     /// Hooks that live and hear the first one alone.
@@ -78,6 +78,12 @@ impl Entry {
         }
     }
 
+    /// One more listens.
+    fn add(&mut self, hears: Hears) {
+        *self.count(hears) += 1;
+        self.settle();
+    }
+
     /// What the system should do now.
     fn wanted(&self) -> Disposition {
         if self.lasting > 0 || self.is_kept {
@@ -91,18 +97,22 @@ impl Entry {
 
     /// Has the system do what it should, unless it does something else by somebody else's will. What a first arrival has
     /// left behind is nobody's will.
-    fn settle(&self, signum: i32) {
+    fn settle(&self) {
         let is_ours = |now: Disposition| now.calls_the_same(&self.ours) || now.is_default();
-        if Disposition::of(signum).is_ok_and(is_ours) {
+        if Disposition::of(self.signum).is_ok_and(is_ours) {
             // It is known to the system, and may be changed: it was before.
-            let _ = self.wanted().install(signum);
+            let _ = self.wanted().install(self.signum);
         }
     }
 }
 
-fn table() -> StdMutexGuard<'static, BTreeMap<i32, Entry>> {
+fn table() -> StdMutexGuard<'static, Vec<Entry>> {
     // Nothing in here panics; a poisoned table would still be true.
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn entry_of(table: &mut [Entry], signum: i32) -> Option<&mut Entry> {
+    table.iter_mut().find(|entry| entry.signum == signum)
 }
 
 /// Why a signal cannot be listened to; inside the [`io::Error`] of the call that asked for it.
@@ -228,9 +238,7 @@ pub(crate) fn is_default(signum: i32) -> bool {
 
 /// Whether somebody hears every arrival of signal `signum`, or the program has taken it for good.
 pub(crate) fn is_listened_to(signum: i32) -> bool {
-    table()
-        .get(&signum)
-        .is_some_and(|entry| entry.lasting > 0 || entry.is_kept)
+    entry_of(&mut table(), signum).is_some_and(|entry| entry.lasting > 0 || entry.is_kept)
 }
 
 /// One listener's registration with the handler of one signal. Dropped, the last one puts the old disposition back.
@@ -247,7 +255,7 @@ impl Hook {
         check(signum)?;
         let mut table = table();
         let now = Disposition::of(signum)?;
-        if let Some(entry) = table.get_mut(&signum) {
+        if let Some(entry) = entry_of(&mut table, signum) {
             if entry.is_idle() && !entry.is_kept {
                 if !now.calls_the_same(&entry.ours) && !now.calls_the_same(&entry.chained) {
                     return Err(SignalError::refusal(signum, Why::Replaced));
@@ -256,32 +264,31 @@ impl Hook {
             }
         }
         let id = pipe::register(signum, outbox)?;
-        let entry = match table.entry(signum) {
-            btree_map::Entry::Occupied(entry) => {
-                let entry = entry.into_mut();
-                if entry.is_idle() {
-                    // signal-hook takes its handler for installed.
-                    let _ = entry.ours.install(signum);
-                }
-                entry
+        if let Some(entry) = entry_of(&mut table, signum) {
+            if entry.is_idle() {
+                // signal-hook takes its handler for installed.
+                let _ = entry.ours.install(signum);
             }
-            btree_map::Entry::Vacant(place) => place.insert(Entry {
+            entry.add(hears);
+        } else {
+            let mut entry = Entry {
+                signum,
                 lasting: 0,
                 first_only: 0,
                 is_kept: false,
                 before: now,
                 chained: now,
                 ours: Disposition::of(signum)?,
-            }),
-        };
-        *entry.count(hears) += 1;
-        entry.settle(signum);
+            };
+            entry.add(hears);
+            table.push(entry);
+        }
         Ok(Self { signum, hears, id })
     }
 
     /// Never brings the old disposition back: this signal is the program's own from now on.
     fn keep(&self) {
-        if let Some(entry) = table().get_mut(&self.signum) {
+        if let Some(entry) = entry_of(&mut table(), self.signum) {
             entry.is_kept = true;
         }
     }
@@ -290,9 +297,9 @@ impl Hook {
 impl Drop for Hook {
     fn drop(&mut self) {
         let mut table = table();
-        if let Some(entry) = table.get_mut(&self.signum) {
+        if let Some(entry) = entry_of(&mut table, self.signum) {
             *entry.count(self.hears) -= 1;
-            entry.settle(self.signum);
+            entry.settle();
         }
         unregister(self.id);
     }
@@ -478,7 +485,18 @@ impl fmt::Debug for SignalListener {
 /// The handlers that one runtime has been given, at most one per signal. A listener that was dropped has ended; its place
 /// here says nothing then.
 #[derive(Default)]
-pub(crate) struct Handlers(Mutex<BTreeMap<i32, Arc<Arrivals>>>);
+pub(crate) struct Handlers(Mutex<Vec<(i32, Arc<Arrivals>)>>);
+
+impl Handlers {
+    /// Takes out what stands for `signum`, and has `new` stand for it.
+    fn replace(&self, signum: i32, new: Option<Arc<Arrivals>>) -> Option<Arc<Arrivals>> {
+        let mut handlers = self.0.lock();
+        let place = handlers.iter().position(|(other, _)| *other == signum);
+        let old = place.map(|at| handlers.swap_remove(at).1);
+        handlers.extend(new.map(|new| (signum, new)));
+        old
+    }
+}
 
 impl DriverHandle {
     /// Listens for `signum` in place of what was listened with here before; without a gap in between.
@@ -489,7 +507,7 @@ impl DriverHandle {
     pub(crate) fn replace_signal_handler(&self, signum: i32) -> io::Result<SignalListener> {
         let listener = listen_with(self.clone(), signum)?;
         let arrivals = listener.arrivals.clone();
-        let before = self.0.signal_handlers.0.lock().insert(signum, arrivals);
+        let before = self.0.signal_handlers.replace(signum, Some(arrivals));
         if let Some(before) = before {
             before.end();
         }
@@ -498,14 +516,17 @@ impl DriverHandle {
 
     /// Ends what listens for `signum` here; whether something did.
     pub(crate) fn remove_signal_handler(&self, signum: i32) -> bool {
-        let arrivals = self.0.signal_handlers.0.lock().remove(&signum);
+        let arrivals = self.0.signal_handlers.replace(signum, None);
         arrivals.is_some_and(|arrivals| arrivals.end())
     }
 }
 
 impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.lock().keys()).finish()
+        let handlers = self.0.lock();
+        f.debug_set()
+            .entries(handlers.iter().map(|(signum, _)| signum))
+            .finish()
     }
 }
 

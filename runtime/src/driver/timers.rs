@@ -58,9 +58,9 @@
 
 use crate::clock::Clock;
 use crate::wheel::{Key, Step, Wheel};
-use loxley_sync::prim::CachePadded;
 use loxley_sync::prim::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loxley_sync::prim::lock::{Mutex, MutexGuard};
+use loxley_sync::prim::{Arc, CachePadded};
 use loxley_sync::wait::WakeBatch;
 use std::task::Waker;
 
@@ -128,6 +128,30 @@ pub struct Timers {
     /// A6 has begun.
     is_closed: AtomicBool,
 }
+
+/// One shard of a runtime's timers: what a sleep keeps of the place where it was armed.
+///
+/// There is one per shard, padded, so that its count stands on a line of its own: every sleep that begins or ends counts
+/// itself there. Counted in one place for all workers, they waited for that line twice as long as for all else.
+#[derive(Debug)]
+pub(crate) struct TimerSite {
+    pub(crate) timers: Arc<Timers>,
+    pub(crate) shard: usize,
+}
+
+impl TimerSite {
+    pub(crate) fn new(timers: Arc<Timers>, shard: usize) -> Site {
+        Arc::new(CachePadded::new(Self { timers, shard }))
+    }
+
+    /// The shard to arm in for whoever is at `here`, if these are the timers of the same runtime.
+    pub(crate) fn shard_at(&self, here: &Self) -> Option<usize> {
+        Arc::ptr_eq(&self.timers, &here.timers).then_some(here.shard)
+    }
+}
+
+/// How threads and sleeps hold a [`TimerSite`].
+pub(crate) type Site = Arc<CachePadded<TimerSite>>;
 
 #[derive(Debug)]
 struct Shard {

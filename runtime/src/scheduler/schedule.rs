@@ -106,11 +106,12 @@ impl Shared {
         self.remotes[worker].park.unpark(&self.driver_handle);
     }
 
-    /// Puts a task where every thread may take it.
-    pub(super) fn inject(self: Arc<Self>, task: Scheduled) {
+    /// Puts a task where every thread may take it. The caller keeps the runtime alive until this returns: the task may have
+    /// completed by then.
+    pub(super) fn inject(self: &Arc<Self>, task: Scheduled) {
         self.injector.push(task);
         if self.is_fifo() {
-            if !current::is_driven_by(&self) {
+            if !current::is_driven_by(self) {
                 self.fifo_park.unpark(&self.driver_handle);
             }
         } else {
@@ -234,7 +235,8 @@ impl Shared {
         }
         match admitted {
             Ok(task) => {
-                Arc::clone(self).inject(task);
+                // Whoever spawns from outside has a handle.
+                self.inject(task);
                 None
             }
             Err(task) => Some(task),

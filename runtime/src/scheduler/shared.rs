@@ -13,7 +13,7 @@ use super::shutdown::Shutdown;
 use crate::blocking::Pool;
 use crate::bridge::Bridge;
 use crate::clock::Clock;
-use crate::driver::timers::Timers;
+use crate::driver::timers::{Site, TimerSite, Timers};
 use crate::driver::{Driver, DriverHandle};
 use crate::id::TaskIds;
 use crate::queue::{Injector, Local, Stealer};
@@ -99,6 +99,8 @@ pub(crate) struct Shared {
     pub(super) driver: CachePadded<Mutex<Driver>>,
     pub(super) driver_handle: DriverHandle,
     pub(super) timers: ModelArc<Timers>,
+    /// One per shard of them.
+    timer_sites: Box<[Site]>,
     pub(super) pool: Pool,
     pub(super) monitor: Monitor,
     pub(super) shutdown: Shutdown,
@@ -132,6 +134,10 @@ impl Shared {
         let poke = driver_handle.clone();
         // One shard per worker, one for `block_on`, and the foreign one.
         let timers = Timers::new(config.workers + 1, clock, Box::new(move || poke.unpark()));
+        let timers = ModelArc::new(timers);
+        let timer_sites = (0..=timers.foreign_shard())
+            .map(|shard| TimerSite::new(timers.clone(), shard))
+            .collect();
         let (registry, mut rosters) = Registry::new(config.workers + 1);
         let foreign_roster = rosters.pop().expect("one more than workers");
         let mut seats = Vec::new();
@@ -162,7 +168,8 @@ impl Shared {
             })),
             driver: CachePadded::new(Mutex::new(driver)),
             driver_handle,
-            timers: ModelArc::new(timers),
+            timers,
+            timer_sites,
             pool,
             monitor: Monitor::new(),
             shutdown: Shutdown::new(config.workers),
@@ -178,6 +185,12 @@ impl Shared {
 
     pub(crate) fn timers(&self) -> &ModelArc<Timers> {
         &self.timers
+    }
+
+    /// For the threads that arm in this shard.
+    #[inline]
+    pub(crate) fn timer_site(&self, shard: usize) -> &Site {
+        &self.timer_sites[shard]
     }
 
     pub(crate) fn driver_handle(&self) -> &DriverHandle {

@@ -9,6 +9,7 @@
 use super::after::Last;
 use super::cancel::{self, Delivered};
 use super::cell::{Cell, Header, Stage};
+use super::cold::Cold;
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::trace::Trace;
@@ -351,18 +352,12 @@ unsafe fn finish<F: Future, S: Schedule>(
         unsafe { *stage = Stage::Done(outcome) }
     });
     if let Some(cold) = cell.header.cold.get() {
-        // A `TaskRef` may live long; what the variables hold goes with the task.
-        let context = cold.context.lock().take();
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
-            drop_quietly(payload);
-        }
+        drop_context(cold);
     }
     if let Some(hook) = scheduler.end_hook() {
         // SAFETY: the task is alive until T9.
         let task = unsafe { TaskRef::retained(header) };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&task))) {
-            drop_quietly(payload);
-        }
+        call_end_hook(hook, &task);
     }
     cell.header.trace.end();
     // Last use of the scheduler but for reports: after T9 the runtime may go.
@@ -391,13 +386,8 @@ unsafe fn finish<F: Future, S: Schedule>(
             Complete::WakeJoiner => {
                 // Before the joiner, so that it finds their work done wherever one thread runs both.
                 run_callbacks(watched.take());
-                // SAFETY: T9 with *join waker* made the slot ours.
-                let waker = unsafe { cell.header.with_joiner(Option::take) };
-                if let Some(waker) = waker {
-                    wake_quietly(waker);
-                }
-                // SAFETY: T9 kept the runtime's reference for this.
-                unsafe { raw::release(header) };
+                // SAFETY: T9 with *join waker* made the slot ours, and kept the runtime's reference for this.
+                unsafe { wake_joiner(header) };
                 return Turn::Done;
             }
             Complete::Done => {
@@ -413,6 +403,39 @@ unsafe fn finish<F: Future, S: Schedule>(
     }
 }
 
+// What `finish` needs of no type stands apart: it is compiled once, and `finish` for every future.
+
+/// What the variables hold goes with the task: a `TaskRef` may live long.
+fn drop_context(cold: &Cold) {
+    let context = cold.context.lock().take();
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
+        drop_quietly(payload);
+    }
+}
+
+fn call_end_hook(hook: &(dyn Fn(&TaskRef) + Send + Sync), task: &TaskRef) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(task))) {
+        drop_quietly(payload);
+    }
+}
+
+/// The duty of `WakeJoiner`, after T9.
+///
+/// # Safety
+///
+/// The joiner's slot is the caller's, who also gives up a reference.
+unsafe fn wake_joiner(header: NonNull<Header>) {
+    // SAFETY: the reference keeps the header alive.
+    let header_ref = unsafe { header.as_ref() };
+    // SAFETY: the slot is ours by the contract.
+    let waker = unsafe { header_ref.with_joiner(Option::take) };
+    if let Some(waker) = waker {
+        wake_quietly(waker);
+    }
+    // SAFETY: ours to give up, by the contract.
+    unsafe { raw::release(header) };
+}
+
 /// The duty of `Watched`, after T9.
 fn run_callbacks<S: Schedule>(watched: Option<(Arc<S>, TaskRef)>) {
     if let Some((scheduler, task)) = watched {
@@ -426,19 +449,27 @@ fn run_callbacks<S: Schedule>(watched: Option<(Arc<S>, TaskRef)>) {
 /// Drops an outcome that nobody will read, and says what there is to report: the task's panic, or that of the drop itself.
 pub(super) fn drop_outcome<F: Future>(stage: Stage<F>) -> Option<Cause> {
     match stage {
-        Stage::Done(Err(Failure::Panicked(panic))) => {
-            let cause = Cause::Panic(panic.message().to_owned());
-            drop_quietly(panic.into_payload());
-            Some(cause)
-        }
+        Stage::Done(Err(Failure::Panicked(panic))) => Some(cause_of_panic(*panic)),
         Stage::Done(Ok(output)) => {
             let payload = catch_unwind(AssertUnwindSafe(|| drop(output))).err()?;
-            let cause = Cause::DropPanic(panic_message(&*payload).to_owned());
-            drop_quietly(payload);
-            Some(cause)
+            Some(cause_of_drop_panic(payload))
         }
         Stage::Done(Err(Failure::Cancelled)) | Stage::Taken | Stage::Pending(_) => None,
     }
+}
+
+#[cold]
+fn cause_of_panic(panic: Panic) -> Cause {
+    let cause = Cause::Panic(panic.message().to_owned());
+    drop_quietly(panic.into_payload());
+    cause
+}
+
+#[cold]
+fn cause_of_drop_panic(payload: Box<dyn Any + Send>) -> Cause {
+    let cause = Cause::DropPanic(panic_message(&*payload).to_owned());
+    drop_quietly(payload);
+    cause
 }
 
 /// Drops a panic's payload, whose own drop may panic, with a payload whose drop may panic.
@@ -512,8 +543,6 @@ fn futurelock(granted: WaitReason, now: WaitReason) -> String {
 /// As [`report`].
 #[cold]
 unsafe fn report_drop<S: Schedule>(header: NonNull<Header>, payload: Box<dyn Any + Send>) {
-    let cause = Cause::DropPanic(panic_message(&*payload).to_owned());
-    drop_quietly(payload);
     // SAFETY: the same contract.
-    unsafe { report::<S>(header, cause) };
+    unsafe { report::<S>(header, cause_of_drop_panic(payload)) };
 }

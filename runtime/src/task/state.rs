@@ -471,15 +471,14 @@ impl fmt::Debug for Snapshot {
             (JOIN_WAKER, "join_waker"),
             (WATCHED, "watched"),
         ];
-        let mut set: Vec<&str> = names
-            .iter()
-            .filter(|(bit, _)| self.0 & bit != 0)
-            .map(|(_, name)| *name)
-            .collect();
-        if self.0 & LIFECYCLE == 0 {
-            set.insert(0, "idle");
+        let idle = (self.0 & LIFECYCLE == 0).then_some("idle");
+        let set = names.iter().filter(|(bit, _)| self.0 & bit != 0);
+        let mut between = "";
+        for name in idle.into_iter().chain(set.map(|(_, name)| *name)) {
+            write!(f, "{between}{name}")?;
+            between = "+";
         }
-        write!(f, "{} refs={}", set.join("+"), self.refs())
+        write!(f, " refs={}", self.refs())
     }
 }
 

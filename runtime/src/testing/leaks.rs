@@ -3,7 +3,6 @@
 //! Called by [`run`](super::run) alone: a baseline of the runtime before the test's future is polled, and of the process's
 //! descriptors before the runtime is built.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::time::Duration;
@@ -88,9 +87,9 @@ pub(super) fn is_alone() -> bool {
 }
 
 /// The process's open descriptors, each with what it leads to. Empty where the system does not tell.
-pub(super) fn descriptors() -> BTreeMap<u32, String> {
+pub(super) fn descriptors() -> Vec<(u32, String)> {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else {
-        return BTreeMap::new();
+        return Vec::new();
     };
     let described = entries.flatten().filter_map(|entry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
@@ -103,11 +102,10 @@ pub(super) fn descriptors() -> BTreeMap<u32, String> {
 }
 
 /// The descriptors that `before` does not have.
-pub(super) fn descriptors_since(before: &BTreeMap<u32, String>) -> Vec<String> {
-    let now = descriptors();
-    let new = now
-        .iter()
-        .filter(|&(number, target)| before.get(number) != Some(target));
-    new.map(|(number, target)| format!("descriptor {number}, {target}"))
+pub(super) fn descriptors_since(before: &[(u32, String)]) -> Vec<String> {
+    let mut new = descriptors();
+    new.retain(|descriptor| !before.contains(descriptor));
+    new.iter()
+        .map(|(number, target)| format!("descriptor {number}, {target}"))
         .collect()
 }

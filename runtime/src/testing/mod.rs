@@ -295,8 +295,8 @@ pub fn run<F: Future>(config: Config, future: F) -> F::Output {
     }
     assert!(
         left.is_empty(),
-        "the test left something behind:\n  {}",
-        left.join("\n  ")
+        "the test left something behind:{}",
+        indented(&left)
     );
     output
 }
@@ -323,4 +323,9 @@ fn describe_tasks(handle: &Handle, own: Option<&TaskRef>) -> Vec<String> {
     tasks.retain(|task| Some(task) != own && !task.is_finished());
     tasks.sort_by_key(TaskRef::id);
     tasks.iter().map(describe).collect()
+}
+
+/// Each on a line of its own, under the text before.
+fn indented(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| ["\n  ", line]).collect()
 }

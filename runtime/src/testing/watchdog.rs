@@ -7,14 +7,13 @@ use std::io::Write as _;
 use std::pin::pin;
 use std::process;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::task::{Poll, Waker};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use loxley_sync::prim::lock::Mutex;
+use loxley_sync::prim::lock::{Condvar, Mutex};
+use loxley_sync::prim::thread::{self, JoinHandle};
 
-use super::describe_tasks;
+use super::{describe_tasks, indented};
 use crate::runtime::Handle;
 
 /// How long a test that has been told of its hang may take to say so, before the process is aborted.
@@ -25,50 +24,62 @@ pub(super) struct Hang(pub(super) String);
 
 /// Watches one test; dropped, it stops.
 pub(super) struct Watchdog {
-    bell: Arc<Mutex<Bell>>,
-    /// `None` when there is no limit. Dropping the sender says that the test has ended.
-    thread: Option<(Sender<()>, JoinHandle<()>)>,
+    bell: Arc<Bell>,
+    /// `None` when there is no limit.
+    thread: Option<JoinHandle<()>>,
 }
 
-/// How the watching thread tells the test.
+/// What the test and the watching thread tell each other.
+#[derive(Default)]
 struct Bell {
+    state: Mutex<State>,
+    /// The test has ended.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    has_ended: bool,
     hang: Option<String>,
     waker: Option<Waker>,
 }
 
+impl Bell {
+    /// Whether the test ends before the limit is over.
+    fn ends_within(&self, limit: Duration) -> bool {
+        let mut state = self.state.lock();
+        let mut is_late = false;
+        while !state.has_ended && !is_late {
+            (state, is_late) = self.ended.wait_for(state, limit);
+        }
+        state.has_ended
+    }
+}
+
 impl Watchdog {
     pub(super) fn start(limit: Option<Duration>, handle: &Handle) -> Self {
-        let bell = Arc::new(Mutex::new(Bell {
-            hang: None,
-            waker: None,
-        }));
+        let bell = Arc::new(Bell::default());
         let thread = limit.map(|limit| {
-            let (running, ended) = mpsc::channel::<()>();
             let (bell, handle) = (bell.clone(), handle.clone());
             let watch = move || {
-                if ended.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
+                if bell.ends_within(limit) {
                     return;
                 }
                 let text = hang_text(limit, &handle);
                 let waker = {
-                    let mut bell = bell.lock();
-                    bell.hang = Some(text.clone());
-                    bell.waker.take()
+                    let mut state = bell.state.lock();
+                    state.hang = Some(text.clone());
+                    state.waker.take()
                 };
                 if let Some(waker) = waker {
                     waker.wake();
                 }
-                if ended.recv_timeout(STUCK_GRACE) == Err(RecvTimeoutError::Timeout) {
+                if !bell.ends_within(STUCK_GRACE) {
                     abort(&text);
                 }
             };
-            let thread = thread::Builder::new()
-                .name("loxley-watchdog".to_owned())
-                .spawn(watch);
-            (
-                running,
-                thread.expect("a test needs one more thread, to watch it"),
-            )
+            let thread = thread::spawn_named("loxley-watchdog".to_owned(), None, watch);
+            thread.expect("a test needs one more thread, to watch it")
         });
         Self { bell, thread }
     }
@@ -79,8 +90,8 @@ impl Watchdog {
         poll_fn(|cx| {
             let waker = cx.waker().clone();
             let (old, hang) = {
-                let mut bell = self.bell.lock();
-                (bell.waker.replace(waker), bell.hang.take())
+                let mut state = self.bell.state.lock();
+                (state.waker.replace(waker), state.hang.take())
             };
             drop(old);
             match hang {
@@ -95,8 +106,9 @@ impl Watchdog {
 impl Drop for Watchdog {
     /// The thread holds the runtime's descriptors, so it is gone before they are counted.
     fn drop(&mut self) {
-        if let Some((running, thread)) = self.thread.take() {
-            drop(running);
+        if let Some(thread) = self.thread.take() {
+            self.bell.state.lock().has_ended = true;
+            self.bell.ended.notify_one();
             // A panic of it has been reported by the panic hook.
             drop(thread.join());
         }
@@ -107,9 +119,9 @@ fn hang_text(limit: Duration, handle: &Handle) -> String {
     let tasks = describe_tasks(handle, None);
     let jobs = handle.metrics();
     format!(
-        "the test has not ended after {limit:?}; tasks alive: {}\n  {}\nblocking jobs running: {}, queued: {}",
+        "the test has not ended after {limit:?}; tasks alive: {}{}\nblocking jobs running: {}, queued: {}",
         tasks.len(),
-        tasks.join("\n  "),
+        indented(&tasks),
         jobs.blocking_threads - jobs.idle_blocking_threads,
         jobs.queued_blocking_jobs,
     )

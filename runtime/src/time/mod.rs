@@ -42,5 +42,5 @@ use std::time::Instant;
 /// The time of the runtime this thread is in, real time outside.
 #[inline]
 pub(crate) fn now() -> Instant {
-    current::with_timer_site(|timers, _| timers.clock().now()).unwrap_or_else(real_now)
+    current::with_timer_site(|site| site.timers.clock().now()).unwrap_or_else(real_now)
 }

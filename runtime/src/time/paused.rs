@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::current;
-use crate::driver::timers::Timers;
+use crate::driver::timers::{Site, TimerSite, Timers};
 use loxley_sync::ambient;
 use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Makes the current thread a worker of a runtime that consists of timers.
 pub(super) struct Paused {
     pub(super) timers: Arc<Timers>,
-    outer: Option<(Arc<Timers>, usize)>,
+    outer: Option<Site>,
     start: Instant,
 }
 
@@ -34,7 +34,7 @@ impl Paused {
         let clock = Clock::paused();
         let start = clock.now();
         let timers = Arc::new(Timers::new(1, clock, Box::new(|| {})));
-        let outer = current::set_timer_site(Some((timers.clone(), 0)));
+        let outer = current::set_timer_site(Some(TimerSite::new(timers.clone(), 0)));
         Self {
             timers,
             outer,

@@ -20,9 +20,8 @@
 use super::now;
 use crate::clock::later;
 use crate::current;
-use crate::driver::timers::{TimerKey, Timers};
+use crate::driver::timers::{Site, TimerKey};
 use loxley_sync::ambient::{WaitKind, poll_budget, wait_reason};
-use loxley_sync::prim::Arc;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -133,7 +132,7 @@ enum State {
     /// Others get a turn first, then it is over.
     Turn,
     /// Armed, and perhaps fired since.
-    Armed { timers: Arc<Timers>, key: TimerKey },
+    Armed { site: Site, key: TimerKey },
     /// Over.
     Elapsed,
 }
@@ -188,7 +187,7 @@ impl Sleep {
     pub fn is_elapsed(&self) -> bool {
         match &self.state {
             State::Idle | State::Turn => false,
-            State::Armed { timers, key } => timers.has_fired(*key),
+            State::Armed { site, key } => site.timers.has_fired(*key),
             State::Elapsed => true,
         }
     }
@@ -220,11 +219,11 @@ impl Sleep {
 
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        if let State::Armed { timers, key } = &mut self.state {
-            let here =
-                current::with_timer_site(|mine, shard| Arc::ptr_eq(mine, timers).then_some(shard))
-                    .flatten()
-                    .unwrap_or_else(|| timers.foreign_shard());
+        if let State::Armed { site, key } = &mut self.state {
+            let timers = &site.timers;
+            let here = current::with_timer_site(|here| site.shard_at(here))
+                .flatten()
+                .unwrap_or_else(|| timers.foreign_shard());
             if let Some(rearmed) = timers.rearm(*key, timers.clock().ns_of(deadline), here) {
                 *key = rearmed;
                 return;
@@ -253,7 +252,8 @@ impl Sleep {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            State::Armed { timers, key } => {
+            State::Armed { site, key } => {
+                let timers = &site.timers;
                 if !timers.poll(*key, cx.waker()) {
                     return self.follow();
                 }
@@ -269,11 +269,11 @@ impl Sleep {
 
     /// Pending: the timer is moved to where it is polled now, for a thread that sleeps watches its own shard only.
     fn follow(&mut self) -> Poll<()> {
-        let State::Armed { timers, key } = &mut self.state else {
+        let State::Armed { site, key } = &mut self.state else {
             return Poll::Pending;
         };
-        let here =
-            current::with_timer_site(|mine, shard| Arc::ptr_eq(mine, timers).then_some(shard));
+        let timers = &site.timers;
+        let here = current::with_timer_site(|here| site.shard_at(here));
         match here.flatten() {
             Some(here) if here != key.shard() => {
                 match timers.rearm(*key, timers.clock().ns_of(self.deadline), here) {
@@ -293,19 +293,20 @@ impl Sleep {
     ///
     /// If this thread is in no runtime, or in one that has shut down.
     fn arm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((timers, shard)) = current::timer_site() else {
+        let Some(site) = current::with_timer_site(Site::clone) else {
             self.refuse(
                 "there is no running Loxley runtime on this thread: use `run`, or `Handle::enter`",
             )
         };
-        let key = timers.arm(shard, timers.clock().ns_of(self.deadline), cx.waker());
+        let timers = &site.timers;
+        let key = timers.arm(site.shard, timers.clock().ns_of(self.deadline), cx.waker());
         if timers.is_closed() {
             timers.disarm(key);
             self.refuse(
                 "its runtime has shut down: await it before `run` or `Runtime::block_on` returns",
             )
         }
-        self.state = State::Armed { timers, key };
+        self.state = State::Armed { site, key };
         Poll::Pending
     }
 
@@ -336,8 +337,8 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let State::Armed { timers, key } = &self.state {
-            timers.disarm(*key);
+        if let State::Armed { site, key } = &self.state {
+            site.timers.disarm(*key);
         }
     }
 }

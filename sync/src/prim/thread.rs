@@ -27,13 +27,21 @@ where
         Ok(spawn(f))
     }
     #[cfg(not(any(loom, shuttle)))]
-    {
-        let mut builder = std::thread::Builder::new().name(name);
-        if let Some(bytes) = stack_size {
-            builder = builder.stack_size(bytes);
-        }
-        builder.spawn(f)
+    spawn_boxed(name, stack_size, Box::new(f))
+}
+
+/// Apart, so that what std makes of it is compiled once and not for every caller.
+#[cfg(not(any(loom, shuttle)))]
+fn spawn_boxed(
+    name: String,
+    stack_size: Option<usize>,
+    f: Box<dyn FnOnce() + Send>,
+) -> io::Result<JoinHandle<()>> {
+    let mut builder = std::thread::Builder::new().name(name);
+    if let Some(bytes) = stack_size {
+        builder = builder.stack_size(bytes);
     }
+    builder.spawn(f)
 }
 
 /// Parks for at most `limit`. Models have no time: there it is [`park`].
