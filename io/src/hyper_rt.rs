@@ -23,6 +23,19 @@ use std::time::{Duration, Instant};
 use loxley_runtime::{create_task, lowlevel, sleep, sleep_until};
 
 /// Runs hyper's background work as tasks of the runtime it is called in.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::Executor;
+/// use hyper::rt::Executor as _;
+///
+/// # loxley_runtime::run(async {
+/// let (tell, told) = loxley_sync::oneshot::channel();
+/// Executor.execute(async move { tell.send("in a task") });
+/// assert_eq!(told.await, Ok("in a task"));
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Executor;
 
@@ -37,6 +50,20 @@ where
 }
 
 /// Measures hyper's timeouts with the runtime's timers.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::Timer;
+/// use hyper::rt::Timer as _;
+/// use std::time::{Duration, Instant};
+///
+/// # loxley_runtime::run(async {
+/// let before = Instant::now();
+/// Timer.sleep(Duration::from_millis(2)).await;
+/// assert!(before.elapsed() >= Duration::from_millis(2));
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timer;
 

@@ -62,9 +62,31 @@ pub use service::{HttpService, HyperService, IntoService, Peer, TowerService};
 pub use timeout::{TimeoutFuture, TimeoutLayer, TimeoutService};
 
 /// Any error, as hyper and tower pass them on.
+///
+/// # Examples
+///
+/// Whatever a handler's `?` meets:
+///
+/// ```
+/// use loxley_io::http::BoxError;
+///
+/// fn parse(text: &str) -> Result<u16, BoxError> {
+///     Ok(text.parse()?)
+/// }
+/// assert!(parse("eighty").is_err());
+/// ```
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What went wrong in a server without ending it; see [`Serve::on_error`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::ServeError;
+///
+/// let error = ServeError::Service("out of paper".into());
+/// assert_eq!(error.to_string(), "a service failed: out of paper");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {

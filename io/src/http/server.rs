@@ -82,6 +82,23 @@ where
 }
 
 /// [`serve`] on a listener that is there already: inherited, or bound with options of its own.
+///
+/// # Examples
+///
+/// ```
+/// # use loxley_io::{TcpListener, http::{self, Incoming, Request, Response, service_fn}};
+/// # use std::convert::Infallible;
+/// # loxley_runtime::run(async {
+/// # let hello = service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// # });
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let addr = listener.local_addr()?;
+/// let server = http::serve_on(listener, hello).bind().await?;
+/// assert_eq!(server.local_addr(), addr);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub fn serve_on<S, M>(listener: TcpListener, service: S) -> Serve<S::Service>
 where
     S: IntoService<M>,
@@ -93,6 +110,32 @@ where
 }
 
 /// A server that is being set up: see [`serve`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+/// use std::{convert::Infallible, time::Duration};
+///
+/// # loxley_runtime::run(async {
+/// let hello = service_fn(|_: Request<Incoming>| async {
+///     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// });
+/// let server = http::serve("127.0.0.1:0", hello)
+///     .max_connections(10_000)
+///     .header_read_timeout(Duration::from_secs(5))
+///     .bind()
+///     .await?;
+/// let addr = server.local_addr();
+/// let serving = loxley_runtime::create_task(server);
+///
+/// let (mut reader, writer) = loxley_io::open_connection(addr).await?;
+/// writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+/// assert!(reader.read_to_end().await?.ends_with(b"hello"));
+/// serving.cancel();
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<S> {
     listener: BoxFuture<io::Result<TcpListener>>,
@@ -127,6 +170,27 @@ impl<S> Serve<S> {
     /// closes what idles, and waits for all connections, at most [`shutdown_timeout`](Self::shutdown_timeout).
     ///
     /// Connections that the system has completed and nobody has accepted yet are reset.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::{convert::Infallible, sync::Arc};
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let stop = Arc::new(loxley_sync::Event::new());
+    /// let told = stop.clone();
+    /// let server = http::serve("127.0.0.1:0", hello)
+    ///     .with_graceful_shutdown(async move { told.wait().await }) // Or a signal.
+    ///     .bind()
+    ///     .await?;
+    /// stop.set();
+    /// assert_eq!(server.await?.dropped, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn with_graceful_shutdown(
         mut self,
         signal: impl Future<Output = ()> + Send + 'static,
@@ -137,6 +201,25 @@ impl<S> Serve<S> {
 
     /// How long connections may take to finish once the server ends; what is left then is dropped and counted in
     /// [`Drained`]. Default: 10 seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello)
+    ///     .shutdown_timeout(Duration::from_secs(2)) // Less than what sends SIGTERM waits.
+    ///     .bind()
+    ///     .await?;
+    /// server.handle().shutdown();
+    /// assert_eq!(server.await?.dropped, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.shutdown_timeout = limit;
         self
@@ -145,6 +228,29 @@ impl<S> Serve<S> {
     /// How long a peer may take to send the head of a request, counted from connecting, and on HTTP/1 also from the answer
     /// to its last request: idle connections are closed after it too. `None` waits for ever, and lets anybody keep as
     /// many connections as there are descriptors ("slow loris"). Default: 30 seconds.
+    ///
+    /// # Examples
+    ///
+    /// Who connects and says nothing is sent away:
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello)
+    ///     .header_read_timeout(Duration::from_millis(20))
+    ///     .bind()
+    ///     .await?;
+    /// let addr = server.local_addr();
+    /// let _serving = loxley_runtime::create_task(server);
+    /// let (mut reader, _writer) = loxley_io::open_connection(addr).await?;
+    /// let _ended = reader.read_to_end().await;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn header_read_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.header_read_timeout = limit.into();
         self
@@ -156,6 +262,18 @@ impl<S> Serve<S> {
     /// # Panics
     ///
     /// If `count` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let small = http::serve("127.0.0.1:0", hello).max_connections(64);
+    /// # drop(small);
+    /// ```
     #[track_caller]
     pub fn max_connections(mut self, count: usize) -> Self {
         assert!(
@@ -167,6 +285,26 @@ impl<S> Serve<S> {
     }
 
     /// Whether HTTP/1 connections serve more than one request. Default: yes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello).keep_alive(false).bind().await?;
+    /// let addr = server.local_addr();
+    /// let serving = loxley_runtime::create_task(server);
+    /// let (mut reader, writer) = loxley_io::open_connection(addr).await?;
+    /// writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// assert!(reader.read_to_end().await?.ends_with(b"hello"), "and then the end");
+    /// serving.cancel();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn keep_alive(mut self, keep: bool) -> Self {
         self.keep_alive = keep;
         self
@@ -174,12 +312,58 @@ impl<S> Serve<S> {
 
     /// Whether an HTTP/1 peer that has ended its sending half still gets its answer. If not, the end of the peer's half is
     /// taken for its leaving, and a handler that still waits is dropped. Default: no.
+    ///
+    /// # Examples
+    ///
+    /// For clients that end their half behind the request:
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// # let slow = service_fn(|_: Request<Incoming>| async {
+    /// #     loxley_runtime::yield_now().await;
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", slow).half_close(true).bind().await?;
+    /// let addr = server.local_addr();
+    /// let serving = loxley_runtime::create_task(server);
+    /// let (mut reader, writer) = loxley_io::open_connection(addr).await?;
+    /// writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    /// writer.write_eof();
+    /// assert!(reader.read_to_end().await?.ends_with(b"hello"));
+    /// serving.cancel();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn half_close(mut self, allow: bool) -> Self {
         self.half_close = allow;
         self
     }
 
     /// Gives each request the peer's address, as [`Peer`](super::Peer) in its extensions. Costs an allocation per request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Peer, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// let whoami = service_fn(|request: Request<Incoming>| async move {
+    ///     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
+    ///     Ok::<_, Infallible>(Response::new(peer.unwrap_or_default()))
+    /// });
+    /// let server = http::serve("127.0.0.1:0", whoami).peer_in_requests().bind().await?;
+    /// let addr = server.local_addr();
+    /// let serving = loxley_runtime::create_task(server);
+    /// let (mut reader, writer) = loxley_io::open_connection(addr).await?;
+    /// writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    /// let answer = String::from_utf8(reader.read_to_end().await?).unwrap();
+    /// assert!(answer.ends_with(&writer.local_addr()?.to_string()), "{answer}");
+    /// serving.cancel();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn peer_in_requests(mut self) -> Self {
         self.peer_in_requests = true;
         self
@@ -190,6 +374,33 @@ impl<S> Serve<S> {
     ///
     /// A panic in the service is not among these: it ends its connection (on HTTP/2 its stream) and goes to the runtime's
     /// handler like that of any task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, ServeError, service_fn};
+    /// # use std::sync::mpsc::channel;
+    /// # loxley_runtime::run(async {
+    /// let broken = service_fn(|_: Request<Incoming>| async {
+    ///     Err::<Response<String>, _>(std::io::Error::other("out of paper"))
+    /// });
+    /// let (log, logged) = channel();
+    /// let server = http::serve("127.0.0.1:0", broken)
+    ///     .on_error(move |error| {
+    ///         let _ = log.send(matches!(error, ServeError::Service(_)));
+    ///     })
+    ///     .bind()
+    ///     .await?;
+    /// let addr = server.local_addr();
+    /// let serving = loxley_runtime::create_task(server);
+    /// let (mut reader, writer) = loxley_io::open_connection(addr).await?;
+    /// writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// assert_eq!(reader.read_to_end().await?, b"", "HTTP has no words for it");
+    /// serving.cancel();
+    /// assert!(logged.recv().unwrap());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn on_error(mut self, handler: impl Fn(&ServeError) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Box::new(handler));
         self
@@ -222,6 +433,23 @@ impl<S: HttpService> Serve<S> {
     /// # Cancel safety
     ///
     /// Nothing stays bound.
+    ///
+    /// # Examples
+    ///
+    /// The address is known before the first connection is served:
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello).bind().await?;
+    /// assert_ne!(server.local_addr().port(), 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn bind(self) -> io::Result<Server> {
         let protocol = self.protocol();
         let listener = self.listener.await?;
@@ -276,6 +504,25 @@ impl<S> fmt::Debug for Serve<S> {
 /// # Cancel safety
 ///
 /// Dropping it closes the listener and cuts its connections off.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+/// # use std::convert::Infallible;
+///
+/// # loxley_runtime::run(async {
+/// # let hello = service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// # });
+/// let server: http::Server = http::serve("127.0.0.1:0", hello).bind().await?;
+/// let handle = server.handle();
+/// let serving = loxley_runtime::create_task(server);
+/// handle.shutdown();
+/// assert_eq!(serving.await??.dropped, 0);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a server accepts nothing unless it is awaited"]
 pub struct Server {
     addr: SocketAddr,
@@ -293,12 +540,45 @@ enum Stage {
 
 impl Server {
     /// The address that is listened on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello).bind().await?;
+    /// println!("http://{}/", server.local_addr());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// What ends the server from elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello).bind().await?;
+    /// let (for_the_signal, for_the_metrics) = (server.handle(), server.handle());
+    /// assert_eq!(for_the_metrics.connections(), 0);
+    /// for_the_signal.shutdown();
+    /// server.await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle(self.shared.clone())
@@ -348,17 +628,74 @@ impl fmt::Debug for Server {
 }
 
 /// Ends a [`Server`] from elsewhere, and counts its connections.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::{self, Incoming, Request, Response, ServerHandle, service_fn};
+/// # use std::convert::Infallible;
+///
+/// # loxley_runtime::run(async {
+/// # let hello = service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// # });
+/// let server = http::serve("127.0.0.1:0", hello).bind().await?;
+/// let handle: ServerHandle = server.handle();
+/// std::thread::spawn(move || handle.shutdown()); // From any thread.
+/// server.await?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct ServerHandle(Arc<Shared>);
 
 impl ServerHandle {
     /// Ends the server in good order, as [`with_graceful_shutdown`](Serve::with_graceful_shutdown) says. Who awaits the
     /// server sees it done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello).bind().await?;
+    /// let addr = server.local_addr();
+    /// server.handle().shutdown();
+    /// server.await?;
+    /// assert!(loxley_io::open_connection(addr).await.is_err(), "nobody listens there now");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn shutdown(&self) {
         self.0.stop.set();
     }
 
     /// How many connections there are. A snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{self, Incoming, Request, Response, service_fn};
+    /// # use std::convert::Infallible;
+    /// # loxley_runtime::run(async {
+    /// # let hello = service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// # });
+    /// let server = http::serve("127.0.0.1:0", hello).bind().await?;
+    /// let (addr, handle) = (server.local_addr(), server.handle());
+    /// let serving = loxley_runtime::create_task(server);
+    /// let (mut reader, writer) = loxley_io::open_connection(addr).await?;
+    /// writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    /// reader.readline().await?;
+    /// assert_eq!(handle.connections(), 1, "it is kept for the next request");
+    /// serving.cancel();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.open()
@@ -374,6 +711,24 @@ impl fmt::Debug for ServerHandle {
 }
 
 /// What a server that ended in good order left behind.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::{self, Drained, Incoming, Request, Response, service_fn};
+/// # use std::convert::Infallible;
+///
+/// # loxley_runtime::run(async {
+/// # let hello = service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// # });
+/// let server = http::serve("127.0.0.1:0", hello).bind().await?;
+/// server.handle().shutdown();
+/// let left: Drained = server.await?;
+/// assert_eq!(left.dropped, 0, "everybody got an answer");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {

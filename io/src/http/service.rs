@@ -22,6 +22,18 @@ use super::connection::Watch;
 use super::{BoxError, ServeError};
 
 /// Marks hyper's form of service: `hyper::service::Service`.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::{HyperService, Incoming, IntoService, Request, Response, service_fn};
+/// use std::convert::Infallible;
+///
+/// fn takes<S: IntoService<HyperService>>(_: S) {}
+/// takes(service_fn(|_: Request<Incoming>| async {
+///     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// }));
+/// ```
 #[derive(Debug)]
 pub enum HyperService {}
 
@@ -30,6 +42,23 @@ pub enum HyperService {}
 pub enum TowerService {}
 
 /// A service in hyper's form that a server can run: everything hyper calls a service, if it can be cloned and sent.
+///
+/// # Examples
+///
+/// A function that takes any service, whatever its type:
+///
+/// ```
+/// use loxley_io::http::{HttpService, Incoming, Request, Response, Serve, serve, service_fn};
+/// use std::convert::Infallible;
+///
+/// fn on_a_port_of_its_own<S: HttpService>(service: S) -> Serve<S> {
+///     serve("127.0.0.1:0", service)
+/// }
+/// let hello = service_fn(|_: Request<Incoming>| async {
+///     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// });
+/// drop(on_a_port_of_its_own(hello));
+/// ```
 pub trait HttpService:
     Service<
         Request<Incoming>,
@@ -63,6 +92,22 @@ where
 ///
 /// Each connection gets a clone. The marker `M` is found by the compiler; a type that is a service in both forms has to be
 /// wrapped so that it is one in one form.
+///
+/// # Examples
+///
+/// A function that takes services in either form, as `serve` does:
+///
+/// ```
+/// use loxley_io::http::{Incoming, IntoService, Request, Response, Serve, serve, service_fn};
+/// use std::convert::Infallible;
+///
+/// fn short<M, S: IntoService<M>>(service: S) -> Serve<S::Service> {
+///     serve("127.0.0.1:0", service).keep_alive(false)
+/// }
+/// drop(short(service_fn(|_: Request<Incoming>| async {
+///     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// })));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no service that can be served",
     label = "not a service from `Request<Incoming>` to `Response<B>`",
@@ -74,6 +119,17 @@ pub trait IntoService<M> {
     type Service: HttpService;
 
     /// Brings it into hyper's form.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{Incoming, IntoService, Request, Response, serve, service_fn};
+    /// # use std::convert::Infallible;
+    /// let hello = service_fn(|_: Request<Incoming>| async {
+    ///     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+    /// });
+    /// drop(serve("127.0.0.1:0", hello.into_service())); // Already in hyper's form.
+    /// ```
     fn into_service(self) -> Self::Service;
 }
 
@@ -106,6 +162,25 @@ where
 
 /// The address at the other end of the connection, in the extensions of each request of a server that was asked for it:
 /// see [`Serve::peer_in_requests`](super::Serve::peer_in_requests).
+///
+/// # Examples
+///
+/// A service that answers its own machine alone:
+///
+/// ```
+/// use loxley_io::http::{Incoming, Peer, Request, Response, StatusCode, service_fn};
+/// use std::convert::Infallible;
+///
+/// let local = service_fn(|request: Request<Incoming>| async move {
+///     let mut response = Response::new(String::new());
+///     let peer = request.extensions().get::<Peer>();
+///     if !peer.is_some_and(|peer| peer.0.ip().is_loopback()) {
+///         *response.status_mut() = StatusCode::FORBIDDEN;
+///     }
+///     Ok::<_, Infallible>(response)
+/// });
+/// drop(loxley_io::http::serve("127.0.0.1:0", local).peer_in_requests());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 

@@ -40,6 +40,15 @@ pub struct TimeoutLayer {
 
 impl TimeoutLayer {
     /// Services may take `limit` for an answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::TimeoutLayer;
+    /// # use std::time::Duration;
+    /// const LIMIT: TimeoutLayer = TimeoutLayer::new(Duration::from_secs(5));
+    /// # let _ = LIMIT;
+    /// ```
     pub const fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -48,6 +57,15 @@ impl TimeoutLayer {
     }
 
     /// What is answered when the limit is reached. Default: 503.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::http::{StatusCode, TimeoutLayer};
+    /// # use std::time::Duration;
+    /// let behind_a_proxy = TimeoutLayer::new(Duration::from_secs(5)).status(StatusCode::GATEWAY_TIMEOUT);
+    /// # let _ = behind_a_proxy;
+    /// ```
     pub const fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
@@ -66,6 +84,35 @@ impl<S> Layer<S> for TimeoutLayer {
 }
 
 /// A service whose answers have a limit: see [`TimeoutLayer`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::{Request, Response, StatusCode, TimeoutLayer};
+/// use std::{future::pending, time::Duration};
+/// use tower_layer::Layer;
+/// use tower_service::Service;
+///
+/// # struct Stuck;
+/// # type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Response<String>, std::io::Error>> + Send>>;
+/// # impl Service<Request<()>> for Stuck {
+/// #     type Response = Response<String>;
+/// #     type Error = std::io::Error;
+/// #     type Future = Answer;
+/// #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+/// #         std::task::Poll::Ready(Ok(()))
+/// #     }
+/// #     fn call(&mut self, _: Request<()>) -> Answer {
+/// #         Box::pin(pending())
+/// #     }
+/// # }
+/// # loxley_runtime::run(async {
+/// let mut limited = TimeoutLayer::new(Duration::from_millis(1)).layer(Stuck);
+/// let answer = limited.call(Request::new(())).await?;
+/// assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutService<S> {
     service: S,

@@ -53,10 +53,12 @@ use crate::sys::inet;
 /// socket.try_send(b"four")?;
 /// poll_fn(|cx| socket.poll_send(cx, b"five")).await?;
 ///
+/// socket.readable().await?;
 /// assert_eq!(socket.try_recv_from(&mut bytes)?, (3, here));
 /// assert_eq!(poll_fn(|cx| socket.poll_recv(cx, &mut bytes)).await?, 3);
 /// assert_eq!(poll_fn(|cx| socket.poll_recv_from(cx, &mut bytes)).await?, (5, here));
 /// let mut batch = RecvBatch::new(8, 64);
+/// socket.readable().await?;
 /// socket.try_recv_batch(&mut batch)?;
 /// assert_eq!(batch.iter().next().unwrap().payload(), b"four");
 /// # std::io::Result::Ok(())

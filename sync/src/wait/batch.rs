@@ -10,6 +10,24 @@ use std::task::Waker;
 const CAPACITY: usize = 32;
 
 /// A bounded collection of wakers that must be called outside every lock.
+///
+/// # Examples
+///
+/// Everybody who waits is woken once the lock is free:
+///
+/// ```
+/// use loxley_sync::wait::WakeBatch;
+/// use std::{sync::Mutex, task::Waker};
+///
+/// let waiting = Mutex::new(vec![Waker::noop().clone(); 3]);
+/// let mut batch = WakeBatch::new();
+/// for waker in waiting.lock().unwrap().drain(..) {
+///     assert!(batch.has_room());
+///     batch.push(waker);
+/// }
+/// batch.wake_all(); // Or `wake_all_contained`, where a waker's panic must not come out.
+/// assert!(batch.is_empty());
+/// ```
 #[derive(Debug)]
 pub struct WakeBatch {
     wakers: [Option<Waker>; CAPACITY],
@@ -103,6 +121,20 @@ impl Drop for WakeBatch {
 /// One waker on its way out of a lock, called when this is dropped.
 ///
 /// Declare it before the guard: what is declared first is dropped last, also when the code in between panics.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_sync::wait::WakeLater;
+/// use std::{sync::Mutex, task::Waker};
+///
+/// let slot = Mutex::new(Some(Waker::noop().clone()));
+/// let mut later = WakeLater::new();
+/// let mut waiting = slot.lock().unwrap();
+/// later.set(waiting.take());
+/// drop(waiting);
+/// drop(later); // Here the waker is called; `take` would have handed it on.
+/// ```
 #[derive(Debug, Default)]
 pub struct WakeLater(Option<Waker>);
 

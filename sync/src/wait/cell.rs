@@ -56,6 +56,30 @@ const TAKING: u8 = 3;
 /// # Fairness
 ///
 /// There is one waiter. If two register at once nobody's wake-up is lost, but the loser is woken at once and tries again.
+///
+/// # Examples
+///
+/// A flag for one waiter: change first, then wake; register first, then look.
+///
+/// ```
+/// use loxley_sync::wait::{WaitCell, block_on};
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use std::{future::poll_fn, task::Poll};
+///
+/// static DONE: AtomicBool = AtomicBool::new(false);
+/// static WAITER: WaitCell = WaitCell::new();
+///
+/// let other = std::thread::spawn(|| {
+///     DONE.store(true, Ordering::Release);
+///     WAITER.wake();
+/// });
+/// block_on(poll_fn(|cx| {
+///     WAITER.register(cx.waker());
+///     if DONE.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+/// }));
+/// drop(WAITER.take()); // What is left there, if the wake-up came first.
+/// # other.join().unwrap();
+/// ```
 pub struct WaitCell {
     state: AtomicU8,
     slot: UnsafeCell<Option<Waker>>,

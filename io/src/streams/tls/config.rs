@@ -74,6 +74,17 @@ pub struct TlsServer {
 }
 
 /// Either side, for [`StreamWriter::start_tls`](crate::StreamWriter::start_tls); both convert into it.
+///
+/// # Examples
+///
+/// Which side of it one is may be decided late:
+///
+/// ```
+/// use loxley_io::tls::{Tls, TlsClient};
+///
+/// let side: Tls = TlsClient::new().server_name("mail.example.org").into();
+/// assert!(matches!(side, Tls::Client(_)));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Tls {
@@ -109,6 +120,15 @@ impl TlsClient {
     /// # Panics
     ///
     /// If the cryptography that the program has installed has no cipher of TLS 1.2 or 1.3.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{streams::OpenConnection, tls::TlsClient};
+    /// // Good for whatever a browser would trust.
+    /// let page = OpenConnection::new("example.org:443").tls(TlsClient::new());
+    /// # drop(page);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
@@ -123,6 +143,15 @@ impl TlsClient {
     /// # Errors
     ///
     /// If there is no certificate in it, or one cannot be understood.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::tls::TlsClient;
+    /// let ours = rcgen::generate_simple_self_signed(["db.internal".to_owned()]).unwrap();
+    /// assert!(TlsClient::trusting(ours.cert.pem()).is_ok());
+    /// assert!(TlsClient::trusting("no certificate").is_err());
+    /// ```
     pub fn trusting(pem: impl AsRef<[u8]>) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(pem.as_ref())? {
@@ -143,6 +172,26 @@ impl TlsClient {
 
     /// Whom to expect: the host name or IP address that the server's certificate must be valid for, and that it is asked for
     /// (SNI). Default: the host of the address to connect to.
+    ///
+    /// # Examples
+    ///
+    /// The address is a number, and the certificate is for a name:
+    ///
+    /// ```
+    /// # use loxley_io::{open_connection, streams::{OpenConnection, ServerBuilder}, tls::{TlsClient, TlsServer}};
+    /// # loxley_runtime::run(async {
+    /// let own = rcgen::generate_simple_self_signed(["db.internal".to_owned()]).unwrap();
+    /// let tls = TlsServer::new(own.cert.pem(), own.signing_key.serialize_pem())?;
+    /// let server = ServerBuilder::new().addr("127.0.0.1:0").tls(tls);
+    /// let server = server.start(|_, writer| async move { writer.write(b"hello") }).await?;
+    ///
+    /// let client = TlsClient::trusting(own.cert.pem())?.server_name("db.internal");
+    /// let addr = server.local_addr().unwrap();
+    /// let (mut reader, _writer) = OpenConnection::new(addr).tls(client).connect().await?;
+    /// assert_eq!(reader.read_to_end().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
@@ -151,6 +200,15 @@ impl TlsClient {
 
     /// The application protocols to offer, best first, such as `["h2", "http/1.1"]`. The server chooses:
     /// [`TlsInfo::alpn`](super::TlsInfo::alpn). Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{streams::OpenConnection, tls::TlsClient};
+    /// let both = TlsClient::new().alpn(["h2", "http/1.1"]);
+    /// let page = OpenConnection::new("example.org:443").tls(both);
+    /// # drop(page);
+    /// ```
     #[must_use]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         Arc::make_mut(&mut self.config).alpn_protocols = protocol_names(protocols);
@@ -158,6 +216,22 @@ impl TlsClient {
     }
 
     /// How long the handshake may take. Default: [`HANDSHAKE_TIMEOUT`].
+    ///
+    /// # Examples
+    ///
+    /// Somebody who accepts and then says nothing:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection, tls::TlsClient};
+    /// # use std::{io::ErrorKind, time::Duration};
+    /// # loxley_runtime::run(async {
+    /// let silent = TcpListener::bind("127.0.0.1:0").await?;
+    /// let hasty = TlsClient::new().handshake_timeout(Duration::from_millis(10));
+    /// let late = OpenConnection::new(silent.local_addr()?).tls(hasty).connect().await;
+    /// assert_eq!(late.map(drop).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.waits.handshake = limit;
@@ -166,6 +240,15 @@ impl TlsClient {
 
     /// How long after [`close`](crate::StreamWriter::close) what is queued may take to be sent and the peer to answer the
     /// end. Default: [`SHUTDOWN_TIMEOUT`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::tls::TlsClient;
+    /// # use std::time::Duration;
+    /// let brisk = TlsClient::new().shutdown_timeout(Duration::from_secs(1));
+    /// # drop(brisk);
+    /// ```
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.waits.shutdown = limit;
@@ -200,6 +283,16 @@ impl TlsServer {
     /// # Errors
     ///
     /// If there is no certificate, no private key, or one cannot be understood; if they do not belong together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::tls::TlsServer;
+    /// let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// assert!(TlsServer::new(own.cert.pem(), own.signing_key.serialize_pem()).is_ok());
+    /// assert!(TlsServer::new(own.cert.pem(), other.signing_key.serialize_pem()).is_err(), "not its key");
+    /// ```
     pub fn new(chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> io::Result<Self> {
         let chain = certificates(chain.as_ref())?;
         let key = PrivateKeyDer::from_pem_slice(key.as_ref()).map_err(|error| {
@@ -220,6 +313,24 @@ impl TlsServer {
 
     /// The application protocols to speak, best first, such as `["h2", "http/1.1"]`; a client that offers others only is
     /// refused. Default: none, and nobody is asked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{streams::{OpenConnection, ServerBuilder}, tls::{TlsClient, TlsServer}};
+    /// # loxley_runtime::run(async {
+    /// let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// let tls = TlsServer::new(own.cert.pem(), own.signing_key.serialize_pem())?.alpn(["h2", "http/1.1"]);
+    /// let server = ServerBuilder::new().addr("127.0.0.1:0").tls(tls);
+    /// let server = server.start(|_, _writer| async move { std::future::pending::<()>().await }).await?;
+    ///
+    /// let client = TlsClient::trusting(own.cert.pem())?.server_name("localhost").alpn(["http/1.1"]);
+    /// let addr = server.local_addr().unwrap();
+    /// let (_reader, writer) = OpenConnection::new(addr).tls(client).connect().await?;
+    /// assert_eq!(writer.tls_info().unwrap().alpn.as_deref(), Some(&b"http/1.1"[..]));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         Arc::make_mut(&mut self.config).alpn_protocols = protocol_names(protocols);
@@ -227,6 +338,18 @@ impl TlsServer {
     }
 
     /// As [`TlsClient::handshake_timeout`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::tls::TlsServer;
+    /// # use std::time::Duration;
+    /// # let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// # let (chain, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+    /// let impatient = TlsServer::new(chain, key)?.handshake_timeout(Duration::from_secs(3));
+    /// # drop(impatient);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.waits.handshake = limit;
@@ -234,6 +357,18 @@ impl TlsServer {
     }
 
     /// As [`TlsClient::shutdown_timeout`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::tls::TlsServer;
+    /// # use std::time::Duration;
+    /// # let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// # let (chain, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+    /// let brisk = TlsServer::new(chain, key)?.shutdown_timeout(Duration::from_secs(1));
+    /// # drop(brisk);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.waits.shutdown = limit;

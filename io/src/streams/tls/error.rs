@@ -13,6 +13,16 @@ use rustls::{AlertDescription, CertificateError, Error};
 ///
 /// Its text names the peer and what to change. What rustls said, if it was rustls, is its
 /// [`source`](std::error::Error::source).
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::tls::{TlsClient, TlsError};
+///
+/// let error = TlsClient::trusting("no certificate").unwrap_err();
+/// let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+/// assert!(inner.unwrap().to_string().contains("BEGIN CERTIFICATE"), "it says what it looked for");
+/// ```
 #[derive(Clone, Debug)]
 pub struct TlsError {
     text: String,

@@ -122,6 +122,18 @@ impl StreamWriter {
     }
 
     /// What the handshake has agreed on; `None` on a connection without TLS.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// assert!(writer.tls_info().is_none(), "in plain text");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     #[doc(alias = "get_extra_info")]
     pub fn tls_info(&self) -> Option<TlsInfo> {
@@ -130,6 +142,27 @@ impl StreamWriter {
 }
 
 /// What the handshake of a connection has agreed on: [`StreamWriter::tls_info`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::streams::{OpenConnection, ServerBuilder};
+/// use loxley_io::tls::{TlsClient, TlsServer};
+///
+/// # loxley_runtime::run(async {
+/// # let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+/// # let tls = TlsServer::new(own.cert.pem(), own.signing_key.serialize_pem())?;
+/// # let server = ServerBuilder::new().addr("127.0.0.1:0").tls(tls);
+/// # let server = server.start(|_, _writer| async move { std::future::pending::<()>().await }).await?;
+/// # let addr = server.local_addr().unwrap();
+/// let client = TlsClient::trusting(own.cert.pem())?.server_name("localhost");
+/// let (_reader, writer) = OpenConnection::new(addr).tls(client).connect().await?;
+/// let info = writer.tls_info().expect("it speaks TLS");
+/// assert_eq!(info.version, "TLSv1_3");
+/// assert_eq!(info.peer_certificates, [own.cert.der().to_vec()]);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsInfo {
