@@ -561,13 +561,8 @@ impl Registration {
         mut operation: impl FnMut() -> io::Result<Attempt<T>>,
     ) -> Poll<io::Result<T>> {
         let source = self.source();
-        let mut event = ready!(poll_ready_as(
-            source,
-            cx,
-            direction,
-            waiting.as_deref_mut(),
-            at
-        ))?;
+        let first = waiting.as_deref_mut();
+        let mut event = ready!(poll_ready_as(source, cx, direction, first, at))?;
         if poll_budget(cx).is_pending() {
             wait_reason(WaitKind::Turn, at);
             return Poll::Pending;
