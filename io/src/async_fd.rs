@@ -43,6 +43,19 @@ impl<T: AsFd> Registered<T> {
     ///
     /// If no runtime is running on this thread or it has shut down, if the descriptor is of a kind that cannot be
     /// waited for (a regular file), if it is registered already, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Interest, Registered};
+    /// # loxley_runtime::run(async {
+    /// let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// socket.set_nonblocking(true)?;
+    /// let socket = Registered::new(socket, Interest::Both)?;
+    /// assert!(socket.get_ref().local_addr()?.port() > 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(inner: T, interest: Interest) -> io::Result<Self> {
         let registration = Registration::new(inner.as_fd(), interest)?;
         Ok(Self {
@@ -57,6 +70,21 @@ impl<T: AsFd> Registered<T> {
     /// # Errors
     ///
     /// As [`new`](Self::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Direction, Interest, Registered};
+    /// # use std::{io::{Read, Write}, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// let (ours, mut theirs) = UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let ours = Registered::new_unready(ours, Interest::Read)?; // Nothing can have come yet.
+    /// theirs.write_all(b"x")?;
+    /// assert_eq!(ours.async_io(Direction::Read, |mut fd| fd.read(&mut [0; 8])).await?, 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn new_unready(inner: T, interest: Interest) -> io::Result<Self> {
         let registration = Registration::new_unready(inner.as_fd(), interest)?;
         Ok(Self {
@@ -68,11 +96,39 @@ impl<T: AsFd> Registered<T> {
 
 impl<T> Registered<T> {
     /// The descriptor's owner. Do not replace what it owns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Interest, Registered};
+    /// # loxley_runtime::run(async {
+    /// # let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # socket.set_nonblocking(true)?;
+    /// let socket = Registered::new(socket, Interest::Both)?;
+    /// socket.get_ref().set_broadcast(true)?; // An option that we have no method for.
+    /// assert!(socket.get_ref().broadcast()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn get_ref(&self) -> &T {
         &self.inner
     }
 
     /// Deregisters the descriptor and gives its owner back; it stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Interest, Registered};
+    /// # loxley_runtime::run(async {
+    /// # let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # socket.set_nonblocking(true)?;
+    /// let registered = Registered::new(socket, Interest::Both)?;
+    /// let socket = registered.into_inner();
+    /// socket.set_nonblocking(false)?; // For code that waits in the system.
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_inner(self) -> T {
         let Self {
             registration,
@@ -89,6 +145,21 @@ impl<T> Registered<T> {
     /// # Errors
     ///
     /// The operation's own, or that the runtime has shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Direction, Interest, Registered};
+    /// # use std::{future::poll_fn, io::Write, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let ours = Registered::new(ours, Interest::Write)?;
+    /// let sent = poll_fn(|cx| ours.poll_io(cx, Direction::Write, |mut fd| fd.write(b"hello")));
+    /// assert_eq!(sent.await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
@@ -112,6 +183,22 @@ impl<T> Registered<T> {
     /// # Fairness
     ///
     /// An event wakes every waiter of its direction; the first to try wins.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Direction, Interest, Registered};
+    /// # use std::{io::Read, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let ours = Registered::new(ours, Interest::Read)?;
+    /// drop(theirs);
+    /// let end = ours.async_io(Direction::Read, |mut fd| fd.read(&mut [0; 8])).await?;
+    /// assert_eq!(end, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn async_io<R, F>(
         &self,
@@ -130,6 +217,21 @@ impl<T> Registered<T> {
     /// # Errors
     ///
     /// The operation's own; [`WouldBlock`](io::ErrorKind::WouldBlock) also where it is known that trying is no use.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Direction, Interest, Registered};
+    /// # use std::{io::{ErrorKind, Read}, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let ours = Registered::new(ours, Interest::Read)?;
+    /// let nothing = ours.try_io(Direction::Read, |mut fd| fd.read(&mut [0; 8]));
+    /// assert_eq!(nothing.unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_io<R>(
         &self,
         direction: Direction,
@@ -149,12 +251,46 @@ impl<T> Registered<T> {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Direction, Interest, Registered};
+    /// # use std::{io::{Read, Write}, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, mut theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let ours = Registered::new_unready(ours, Interest::Read)?;
+    /// theirs.write_all(b"x")?;
+    /// let _event = ours.readiness(Direction::Read).await?;
+    /// assert_eq!(ours.get_ref().read(&mut [0; 8])?, 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn readiness(&self, direction: Direction) -> impl Future<Output = io::Result<ReadyEvent>> {
         self.registration.readiness(direction)
     }
 
     /// Says that the operation which `event` promised would have blocked. What newer events have said stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{Direction, Interest, Registered};
+    /// # use std::{io::{ErrorKind, Read}, os::unix::net::UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// # ours.set_nonblocking(true)?;
+    /// let ours = Registered::new(ours, Interest::Read)?;
+    /// let event = ours.readiness(Direction::Read).await?;
+    /// let error = ours.get_ref().read(&mut [0; 8]).unwrap_err();
+    /// if error.kind() == ErrorKind::WouldBlock {
+    ///     ours.clear_ready(event, Direction::Read); // The next wait is for a new event.
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn clear_ready(&self, event: ReadyEvent, direction: Direction) {
         self.registration.clear_ready(event, direction);
     }

@@ -102,6 +102,21 @@ impl PipeReader {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything else, above all for a regular file, and for a descriptor
     /// that is open for writing only. Or if no runtime is running on this thread or it has shut down, if the device cannot be
     /// waited for, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// A regular file is always ready and cannot be waited for:
+    ///
+    /// ```
+    /// # use loxley_io::PipeReader;
+    /// # loxley_runtime::run(async {
+    /// let (read_end, _write_end) = std::io::pipe()?;
+    /// assert!(PipeReader::from_fd(read_end).is_ok());
+    /// let file = std::fs::File::open(std::env::current_exe()?)?;
+    /// assert_eq!(PipeReader::from_fd(file).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn from_fd(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         let (fd, kind) = sys::take_over(fd.into(), Access::Read)?;
         Self::new(fd, kind)
@@ -115,6 +130,22 @@ impl PipeReader {
     }
 
     /// Gives the descriptor up; it stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// For the standard input of a child process:
+    ///
+    /// ```
+    /// # use std::process::{Command, Stdio};
+    /// # loxley_runtime::run(async {
+    /// let (reader, writer) = loxley_io::pipe()?;
+    /// writer.write_all(b"hello").await?;
+    /// drop(writer);
+    /// let counted = Command::new("wc").arg("-c").stdin(Stdio::from(reader.into_fd())).output()?;
+    /// assert_eq!(counted.stdout.trim_ascii(), b"5");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.fd.into_inner()
@@ -130,6 +161,20 @@ impl PipeWriter {
     /// # Errors
     ///
     /// As [`PipeReader::from_fd`], with reading and writing exchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::PipeWriter;
+    /// # use std::io::Read;
+    /// # loxley_runtime::run(async {
+    /// let (mut read_end, write_end) = std::io::pipe()?;
+    /// let writer = PipeWriter::from_fd(write_end)?;
+    /// writer.write_all(b"hello").await?;
+    /// assert_eq!(read_end.read(&mut [0; 8])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn from_fd(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         let (fd, kind) = sys::take_over(fd.into(), Access::Write)?;
         Self::new(fd, kind)
@@ -147,6 +192,19 @@ impl PipeWriter {
     /// # Errors
     ///
     /// If it was closed through a trait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// # loxley_runtime::run(async {
+    /// let (reader, writer) = loxley_io::pipe()?;
+    /// let mut plain = std::fs::File::from(writer.into_fd()?);
+    /// plain.write_all(b"hello")?;
+    /// assert_eq!(reader.read(&mut [0; 8]).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_fd(self) -> io::Result<OwnedFd> {
         let fd = self.fd.ok_or_else(crate::bytes::closed)?;
         Ok(fd.into_inner())

@@ -22,6 +22,22 @@ const LABEL_MAX: usize = 63;
 /// What can be connected or bound to: socket addresses, `(host, port)`, `"host:port"`.
 ///
 /// Sealed: the forms are those that the standard library takes.
+///
+/// # Examples
+///
+/// Whatever names an address is taken wherever one is asked for:
+///
+/// ```
+/// use loxley_io::{ToSocketAddrs, lookup_host};
+///
+/// async fn first(addr: impl ToSocketAddrs) -> std::io::Result<std::net::SocketAddr> {
+///     lookup_host(addr).await?.into_iter().next().ok_or_else(|| std::io::Error::other("no address"))
+/// }
+/// # loxley_runtime::run(async {
+/// assert_eq!(first("127.0.0.1:80").await?, first(("127.0.0.1", 80)).await?);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an address",
     label = "this is not an address",

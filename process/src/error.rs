@@ -47,6 +47,17 @@ impl SpawnError {
     }
 
     /// The system's number of the error, if the system was asked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{SpawnError, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let error = create_subprocess_exec("/no/such/program", [""; 0]).spawn().await.unwrap_err();
+    /// let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<SpawnError>()).unwrap();
+    /// assert_eq!(inner.raw_os_error(), Some(2), "ENOENT");
+    /// # });
+    /// ```
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         self.source.as_ref().and_then(io::Error::raw_os_error)
@@ -212,6 +223,25 @@ impl From<SendSignalError> for io::Error {
 }
 
 /// A child that ended, and whose status somebody else has taken; inside the [`io::Error`] of a wait.
+///
+/// # Examples
+///
+/// A wait tells it from an error of the system:
+///
+/// ```
+/// use loxley_process::{StatusLost, create_subprocess_exec};
+///
+/// # loxley_runtime::run(async {
+/// let child = create_subprocess_exec("true", [""; 0]).spawn().await?;
+/// match child.wait().await {
+///     Err(error) if error.get_ref().is_some_and(|inner| inner.is::<StatusLost>()) => {
+///         // It has ended; nobody knows how.
+///     }
+///     status => assert_eq!(status?, 0),
+/// }
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusLost {
     pub(crate) pid: u32,
@@ -219,6 +249,20 @@ pub struct StatusLost {
 
 impl StatusLost {
     /// The child's number, while it lived.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{StatusLost, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_exec("true", [""; 0]).spawn().await?;
+    /// if let Err(error) = child.wait().await {
+    ///     let lost = error.downcast::<StatusLost>()?;
+    ///     assert_eq!(lost.pid(), child.pid());
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid

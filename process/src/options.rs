@@ -153,6 +153,21 @@ impl Command {
     }
 
     /// One more argument.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let verbose = true;
+    /// let mut list = create_subprocess_exec("echo", ["ls"]).stdout(Stdio::piped());
+    /// if verbose {
+    ///     list = list.arg("-l");
+    /// }
+    /// assert_eq!(list.spawn().await?.communicate(None).await?.stdout, b"ls -l\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.check_nul("an argument", arg.as_ref());
         self.inner.arg(arg);
@@ -160,6 +175,24 @@ impl Command {
     }
 
     /// More arguments.
+    ///
+    /// # Examples
+    ///
+    /// What comes from others reaches a shell's line safely as its arguments:
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let names = ["a b", "$(reboot)"];
+    /// let mut child = create_subprocess_shell(r#"printf '<%s>' "$@""#)
+    ///     .args(names)
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"<a b><$(reboot)>");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn args<I>(mut self, args: I) -> Self
     where
         I: IntoIterator,
@@ -172,6 +205,21 @@ impl Command {
     }
 
     /// What the child finds as its own name, its argument 0. Default: the program as it was given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let mut shell = create_subprocess_exec("sh", ["-c", "echo $0"])
+    ///     .arg0("report") // What it calls itself.
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(shell.communicate(None).await?.stdout, b"report\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn arg0(mut self, name: impl AsRef<OsStr>) -> Self {
         self.check_nul("argument 0", name.as_ref());
         self.inner.arg0(name.as_ref());
@@ -180,6 +228,21 @@ impl Command {
     }
 
     /// Sets a variable of the child's environment. `PATH` set here is also where the program is looked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_shell("echo $GREETING")
+    ///     .env("GREETING", "good morning")
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"good morning\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (key, value) = (key.as_ref(), value.as_ref());
         self.check_nul("the name of a variable", key);
@@ -194,6 +257,21 @@ impl Command {
     }
 
     /// Sets several variables of the child's environment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_shell("echo $A$B")
+    ///     .envs([("A", "1"), ("B", "2")])
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"12\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn envs<I, K, V>(mut self, variables: I) -> Self
     where
         I: IntoIterator<Item = (K, V)>,
@@ -207,12 +285,46 @@ impl Command {
     }
 
     /// Takes a variable out of the child's environment.
+    ///
+    /// # Examples
+    ///
+    /// What the child must not know:
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_shell("echo ${TOKEN-none}")
+    ///     .env("TOKEN", "secret")
+    ///     .env_remove("TOKEN")
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"none\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
         self.inner.env_remove(key.as_ref());
         self.env_touched(key.as_ref())
     }
 
     /// The child starts with the variables set after this, and no others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_exec("/usr/bin/env", [""; 0])
+    ///     .env_clear()
+    ///     .env("ONLY", "this")
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"ONLY=this\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn env_clear(mut self) -> Self {
         self.inner.env_clear();
         self.clears_env = true;
@@ -221,6 +333,17 @@ impl Command {
     }
 
     /// The directory in which the child starts; a program given as a relative path is found from there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_exec("pwd", [""; 0]).cwd("/").stdout(Stdio::piped()).spawn().await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"/\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.check_nul("the working directory", dir.as_ref().as_os_str());
         self.inner.current_dir(dir.as_ref());
@@ -229,18 +352,64 @@ impl Command {
     }
 
     /// Where the child's input comes from. Default: where this program's comes from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let source = std::fs::File::open("Cargo.toml")?; // A file, a pipe, or nothing.
+    /// let mut child = create_subprocess_exec("head", ["-c", "9"])
+    ///     .stdin(source)
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"[package]");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn stdin(mut self, stdio: impl Into<Stdio>) -> Self {
         self.streams.stdin = stdio.into();
         self
     }
 
     /// Where the child's output goes to. Default: where this program's goes to.
+    ///
+    /// # Examples
+    ///
+    /// Line by line, while the child works:
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child =
+    ///     create_subprocess_shell("echo one; echo two").stdout(Stdio::piped()).spawn().await?;
+    /// let mut lines = child.stdout.take().expect("it was piped");
+    /// assert_eq!(lines.readline().await?, b"one\n");
+    /// assert_eq!(lines.readline().await?, b"two\n");
+    /// assert_eq!(child.wait().await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn stdout(mut self, stdio: impl Into<Stdio>) -> Self {
         self.streams.stdout = stdio.into();
         self
     }
 
     /// Where the child's error output goes to. Default: where this program's goes to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child =
+    ///     create_subprocess_shell("echo trouble >&2; exit 3").stderr(Stdio::piped()).spawn().await?;
+    /// let output = child.communicate(None).await?;
+    /// assert_eq!((output.stderr, child.returncode()), (b"trouble\n".to_vec(), Some(3)));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn stderr(mut self, stdio: impl Into<Stdio>) -> Self {
         self.streams.stderr = stdio.into();
         self
@@ -248,6 +417,22 @@ impl Command {
 
     /// The limit of a line or record of the child's stdout and stderr, in bytes: see
     /// [`StreamReader::limit`](loxley_io::StreamReader::limit). Default 64 KiB. At least 1, else `spawn` fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_exec("echo", ["hello"])
+    ///     .stdout(Stdio::piped())
+    ///     .limit(1 << 20) // For lines of up to a megabyte.
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.stdout.as_ref().unwrap().limit(), 1 << 20);
+    /// # child.wait().await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn limit(mut self, bytes: usize) -> Self {
         if bytes == 0 {
             self.note("limit: a reader whose limit is 0 finds no line; give at least 1");
@@ -258,6 +443,23 @@ impl Command {
 
     /// Whether the child is killed when its [`Process`] is dropped while it runs, and with it the process group that it
     /// leads, if it was given one of its own. It is reaped either way. Default: it runs on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_exec("sleep", ["600"])
+    ///     .stdout(Stdio::piped())
+    ///     .kill_on_drop(true)
+    ///     .spawn()
+    ///     .await?;
+    /// let mut stdout = child.stdout.take().expect("it was piped");
+    /// drop(child);
+    /// assert_eq!(stdout.read_to_end().await?, b"", "it is gone, and so is its end of the pipe");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn kill_on_drop(mut self, kill: bool) -> Self {
         self.kill_on_drop = kill;
         self
@@ -266,6 +468,20 @@ impl Command {
     /// The process group that the child joins; 0 makes a new one, which it leads, so that
     /// [`kill_tree`](Process::kill_tree) reaches whatever it starts. Default: the group of this program, which takes part in
     /// what a terminal sends: Ctrl-C reaches both.
+    ///
+    /// # Examples
+    ///
+    /// A child that a Ctrl-C at the terminal does not reach:
+    ///
+    /// ```
+    /// # use loxley_process::create_subprocess_shell;
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_shell("sleep 600 & wait").process_group(0).spawn().await?;
+    /// child.kill_tree()?; // The group is its own: what it has started goes, too.
+    /// assert_eq!(child.wait().await?, -9);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn process_group(mut self, group: i32) -> Self {
         if group < 0 {
             self.note("process_group: a number of a group, or 0 for a new one");
@@ -277,6 +493,18 @@ impl Command {
 
     /// Whether the child leads a session of its own: away from this program's terminal, and in a new process group.
     /// Default: no.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::create_subprocess_exec;
+    /// # loxley_runtime::run(async {
+    /// let daemon = create_subprocess_exec("sleep", ["600"]).new_session(true).spawn().await?;
+    /// daemon.kill_tree()?; // It leads a group as well.
+    /// assert_eq!(daemon.wait().await?, -9);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "start_new_session")]
     #[doc(alias = "setsid")]
     pub fn new_session(mut self, new_session: bool) -> Self {
@@ -286,6 +514,18 @@ impl Command {
 
     /// The user that the child runs as, by number. Takes privileges; a privileged program also gives up its further groups
     /// then.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use loxley_process::create_subprocess_exec;
+    /// # loxley_runtime::run(async {
+    /// // Started as root, which the worker need not be.
+    /// let worker = create_subprocess_exec("./worker", [""; 0]).uid(1000).gid(1000).spawn().await?;
+    /// assert_eq!(worker.wait().await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn uid(mut self, id: u32) -> Self {
         self.inner.uid(id);
         self.takes_another_user();
@@ -293,6 +533,17 @@ impl Command {
     }
 
     /// The group that the child runs as, by number. Takes privileges.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use loxley_process::create_subprocess_exec;
+    /// # loxley_runtime::run(async {
+    /// let backup = create_subprocess_exec("./backup", [""; 0]).gid(34).spawn().await?;
+    /// assert_eq!(backup.wait().await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn gid(mut self, id: u32) -> Self {
         self.inner.gid(id);
         self.takes_another_user();
@@ -301,6 +552,19 @@ impl Command {
 
     /// The rights that files made by the child do not get: at most `0o777`, else `spawn` fails. Default: those of this
     /// program.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child =
+    ///     create_subprocess_shell("umask").umask(0o077).stdout(Stdio::piped()).spawn().await?;
+    /// let mask = String::from_utf8(child.communicate(None).await?.stdout).unwrap();
+    /// assert!(mask.trim_end().ends_with("077"), "files are its user's alone");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn umask(mut self, mask: u32) -> Self {
         match u16::try_from(mask) {
             Ok(bits) if mask <= UMASK_MAX => self.setup.umask = Some(bits),
@@ -370,6 +634,20 @@ impl Command {
     /// # Cancel safety
     ///
     /// Dropped before it completes, no child is left: one that was being started is killed and reaped.
+    ///
+    /// # Examples
+    ///
+    /// Children run side by side; each is waited for where it suits:
+    ///
+    /// ```
+    /// # use loxley_process::create_subprocess_exec;
+    /// # loxley_runtime::run(async {
+    /// let one = create_subprocess_exec("true", [""; 0]).spawn().await?;
+    /// let other = create_subprocess_exec("false", [""; 0]).spawn().await?;
+    /// assert_eq!((one.wait().await?, other.wait().await?), (0, 1));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn spawn(mut self) -> impl Future<Output = io::Result<Process>> + Send {
         let checked = self.check();
         async move {

@@ -79,6 +79,18 @@ impl Process {
     }
 
     /// The child's number. Once [`returncode`](Self::returncode) says something it may be another process's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_shell("echo $$").stdout(Stdio::piped()).spawn().await?;
+    /// let pid = child.pid();
+    /// assert_eq!(child.communicate(None).await?.stdout, format!("{pid}\n").into_bytes());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.pid()
@@ -86,6 +98,20 @@ impl Process {
 
     /// How the child ended: its exit status, or −N if signal N killed it. `None` while it runs, or if its status is lost (see
     /// [`wait`](Self::wait)).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::create_subprocess_exec;
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_exec("sleep", ["600"]).spawn().await?;
+    /// assert_eq!(child.returncode(), None, "it runs");
+    /// child.kill()?;
+    /// child.wait().await?;
+    /// assert_eq!(child.returncode(), Some(-9));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn returncode(&self) -> Option<i32> {
         match self.child.exit()? {
@@ -95,6 +121,21 @@ impl Process {
     }
 
     /// [`returncode`](Self::returncode) in std's form, which also knows about core dumps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::create_subprocess_exec;
+    /// # use std::os::unix::process::ExitStatusExt;
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_exec("sleep", ["600"]).spawn().await?;
+    /// child.terminate()?;
+    /// child.wait().await?;
+    /// let status = child.exit_status().expect("it has ended");
+    /// assert_eq!((status.success(), status.signal()), (false, Some(15)));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         match self.child.exit()? {
@@ -124,6 +165,18 @@ impl Process {
     ///
     /// **Differs from asyncio**: returns when the child exits, and does not wait until its pipes are closed as well, which a
     /// grandchild may keep open for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::create_subprocess_shell;
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_shell("exit 3").spawn().await?;
+    /// assert_eq!(child.wait().await?, 3);
+    /// assert_eq!(child.wait().await?, 3, "as often as one likes");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> impl Future<Output = io::Result<i32>> + Send + '_ {
         let ended = self.ended(Location::caller());
@@ -268,6 +321,26 @@ impl Process {
     /// # Errors
     ///
     /// As [`send_signal`](Self::send_signal).
+    ///
+    /// # Examples
+    ///
+    /// What a child that cleans up makes of it:
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_shell("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()
+    ///     .await?;
+    /// let mut stdout = child.stdout.take().expect("it was piped");
+    /// stdout.readline().await?;
+    /// child.terminate()?;
+    /// assert_eq!(stdout.readline().await?, b"saved\n");
+    /// assert_eq!(child.wait().await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn terminate(&self) -> Result<(), SendSignalError> {
         self.send_signal(SIGTERM)
     }
@@ -277,6 +350,18 @@ impl Process {
     /// # Errors
     ///
     /// As [`send_signal`](Self::send_signal).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::create_subprocess_shell;
+    /// # loxley_runtime::run(async {
+    /// let deaf = create_subprocess_shell("trap '' TERM; exec sleep 600").spawn().await?;
+    /// deaf.kill()?; // Nobody can be deaf to that.
+    /// assert_eq!(deaf.wait().await?, -9);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn kill(&self) -> Result<(), SendSignalError> {
         self.send_signal(SIGKILL)
     }

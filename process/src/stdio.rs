@@ -44,12 +44,38 @@ enum Kind {
 
 impl Stdio {
     /// The stream of this program. The default.
+    ///
+    /// # Examples
+    ///
+    /// A child that talks to the terminal itself:
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_exec("echo", ["hello"]).stdout(Stdio::inherit()).spawn().await?;
+    /// assert!(child.stdout.is_none(), "we have no end of it");
+    /// assert_eq!(child.wait().await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn inherit() -> Self {
         Self(Kind::Inherit)
     }
 
     /// A pipe between this program and the child: [`Process`](crate::Process) has our end of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_exec("cat", [""; 0]).stdin(Stdio::piped()).spawn().await?;
+    /// child.stdin.as_ref().expect("our end").write_eof();
+    /// assert_eq!(child.wait().await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     #[doc(alias = "PIPE")]
     pub fn piped() -> Self {
@@ -57,6 +83,17 @@ impl Stdio {
     }
 
     /// Nothing to read, and what is written vanishes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_exec};
+    /// # loxley_runtime::run(async {
+    /// let child = create_subprocess_exec("cat", [""; 0]).stdin(Stdio::null()).spawn().await?;
+    /// assert_eq!(child.wait().await?, 0, "there was nothing to read");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     #[doc(alias = "DEVNULL")]
     pub fn null() -> Self {
@@ -64,6 +101,23 @@ impl Stdio {
     }
 
     /// For stderr alone: wherever stdout goes.
+    ///
+    /// # Examples
+    ///
+    /// Both in one stream, in the order in which they were written:
+    ///
+    /// ```
+    /// # use loxley_process::{Stdio, create_subprocess_shell};
+    /// # loxley_runtime::run(async {
+    /// let mut child = create_subprocess_shell("echo one; echo two >&2; echo three")
+    ///     .stdout(Stdio::piped())
+    ///     .stderr(Stdio::to_stdout())
+    ///     .spawn()
+    ///     .await?;
+    /// assert_eq!(child.communicate(None).await?.stdout, b"one\ntwo\nthree\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     #[doc(alias = "STDOUT")]
     pub fn to_stdout() -> Self {

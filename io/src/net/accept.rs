@@ -14,12 +14,37 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How long a server pauses accepting when the system has no descriptors or memory for another connection: 5 ms at
 /// first, doubling up to one second, back to nothing with the next connection.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::net::{AcceptPause, AcceptVerdict};
+/// use std::{io, time::Duration};
+///
+/// let mut pause = AcceptPause::new();
+/// let no_descriptors = io::Error::from_raw_os_error(24); // EMFILE
+/// let first = pause.judge(&no_descriptors);
+/// assert_eq!(first, AcceptVerdict::Pause { delay: Duration::from_millis(5), first: true });
+/// let second = pause.judge(&no_descriptors);
+/// assert_eq!(second, AcceptVerdict::Pause { delay: Duration::from_millis(10), first: false });
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct AcceptPause {
     last: Option<Duration>,
 }
 
 /// What to do after an error of accept.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::net::{AcceptPause, AcceptVerdict};
+/// use std::io;
+///
+/// let mut pause = AcceptPause::new();
+/// let gone = io::Error::from(io::ErrorKind::ConnectionAborted);
+/// assert_eq!(pause.judge(&gone), AcceptVerdict::Next);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcceptVerdict {
@@ -39,12 +64,29 @@ pub enum AcceptVerdict {
 
 impl AcceptPause {
     /// No errors so far.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::net::{AcceptPause, AcceptVerdict};
+    /// let emfile = std::io::Error::from_raw_os_error(24);
+    /// let verdict = AcceptPause::new().judge(&emfile);
+    /// assert!(matches!(verdict, AcceptVerdict::Pause { first: true, .. }), "to be reported");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Judges an error of accept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::net::{AcceptPause, AcceptVerdict};
+    /// let broken = std::io::Error::from_raw_os_error(9); // EBADF: there is no such socket.
+    /// assert_eq!(AcceptPause::new().judge(&broken), AcceptVerdict::Fail);
+    /// ```
     pub fn judge(&mut self, error: &io::Error) -> AcceptVerdict {
         if is_of_one_connection(error) {
             AcceptVerdict::Next
@@ -61,6 +103,17 @@ impl AcceptPause {
     }
 
     /// A connection was accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::net::{AcceptPause, AcceptVerdict};
+    /// let emfile = std::io::Error::from_raw_os_error(24);
+    /// let mut pause = AcceptPause::new();
+    /// pause.judge(&emfile);
+    /// pause.accepted(); // The shortage is over.
+    /// assert!(matches!(pause.judge(&emfile), AcceptVerdict::Pause { first: true, .. }));
+    /// ```
     pub fn accepted(&mut self) {
         self.last = None;
     }

@@ -19,6 +19,21 @@ pub trait Accepts {
 }
 
 /// Connections one after the other: see [`TcpListener::incoming`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{TcpListener, TcpStream};
+///
+/// # loxley_runtime::run(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let client = TcpStream::connect(listener.local_addr()?).await?;
+/// let mut incoming = listener.incoming();
+/// let (_stream, peer) = incoming.next().await?;
+/// assert_eq!(peer, client.local_addr()?);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Incoming<'a, L = TcpListener> {
     listener: &'a L,
@@ -90,6 +105,20 @@ impl<'a, L: Accepts> Incoming<'a, L> {
     }
 
     /// Whether the last error was a shortage that the next call sits out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let _client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let mut incoming = listener.incoming();
+    /// incoming.next().await?;
+    /// assert!(!incoming.is_pausing(), "the system had a descriptor for it");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_pausing(&self) -> bool {
         self.pausing.is_some()

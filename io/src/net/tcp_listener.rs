@@ -45,6 +45,17 @@ impl TcpListener {
     /// # Cancel safety
     ///
     /// Nothing stays bound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::TcpListener;
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// assert_ne!(listener.local_addr()?.port(), 0, "the system has chosen one");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {
@@ -61,6 +72,21 @@ impl TcpListener {
     /// # Errors
     ///
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// A socket that was bound before there was a runtime, or inherited:
+    ///
+    /// ```
+    /// # use loxley_io::TcpListener;
+    /// let bound = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::from_std(bound)?;
+    /// assert!(listener.local_addr()?.ip().is_loopback());
+    /// # std::io::Result::Ok(())
+    /// # })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Self::from_nonblocking(listener)
@@ -73,6 +99,21 @@ impl TcpListener {
     }
 
     /// Gives the socket up; it stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// To be handed on to a child process, say:
+    ///
+    /// ```
+    /// # use loxley_io::TcpListener;
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let addr = listener.local_addr()?;
+    /// let bound: std::net::TcpListener = listener.into_std();
+    /// assert_eq!(bound.local_addr()?, addr, "it listens on");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_std(self) -> net::TcpListener {
         self.socket.into_inner()
     }
@@ -91,6 +132,20 @@ impl TcpListener {
     /// # Fairness
     ///
     /// Several tasks may accept at once; each connection goes to one of them, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (stream, peer) = listener.accept().await?;
+    /// assert_eq!(peer, client.local_addr()?);
+    /// stream.write_all(b"welcome").await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
         self.socket
@@ -102,12 +157,48 @@ impl TcpListener {
     /// # Errors
     ///
     /// As [`accept`](Self::accept).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # use std::future::poll_fn;
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (_stream, peer) = poll_fn(|cx| listener.poll_accept(cx)).await?;
+    /// assert_eq!(peer, client.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.socket
             .poll_attempt(cx, Direction::Read, || self.accept_now())
     }
 
     /// Connections one after the other, with a pause where the system is short of descriptors or memory.
+    ///
+    /// # Examples
+    ///
+    /// The loop of a server that outlives a shortage:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let addr = listener.local_addr()?;
+    /// let server = loxley_runtime::create_task(async move {
+    ///     let mut incoming = listener.incoming();
+    ///     while let Ok((stream, _)) = incoming.next().await {
+    ///         let _ = stream.write_all(b"hello").await;
+    ///     }
+    /// });
+    /// let client = TcpStream::connect(addr).await?;
+    /// client.read_exact(&mut [0; 5]).await?;
+    /// server.cancel();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming::new(self)
@@ -118,6 +209,17 @@ impl TcpListener {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::TcpListener;
+    /// # loxley_runtime::run(async {
+    /// let (one, other) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+    /// assert_ne!(one.local_addr()?, other.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
@@ -127,6 +229,17 @@ impl TcpListener {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::TcpListener;
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// assert!(listener.take_error()?.is_none());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.get_ref().take_error()
     }

@@ -47,6 +47,20 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// A connection that is not finished is given up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let addr = listener.local_addr()?;
+    /// assert_eq!(TcpStream::connect(addr).await?.peer_addr()?, addr);
+    /// drop(listener);
+    /// assert!(TcpStream::connect(addr).await.is_err());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {
@@ -81,6 +95,19 @@ impl TcpStream {
     /// # Errors
     ///
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::TcpStream;
+    /// # loxley_runtime::run(async {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let plain = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// let stream = TcpStream::from_std(plain)?;
+    /// assert_eq!(stream.write(b"hello").await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn from_std(stream: net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Self::from_nonblocking(stream)
@@ -93,6 +120,24 @@ impl TcpStream {
     }
 
     /// Gives the socket up; it stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// Back to code that waits in the system:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// let plain = stream.into_std();
+    /// plain.set_nonblocking(false)?;
+    /// # let (peer, _) = listener.accept().await?;
+    /// # peer.write_all(b"hello").await?;
+    /// assert_eq!(std::io::Read::read(&mut &plain, &mut [0; 8])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_std(self) -> net::TcpStream {
         self.socket.into_inner()
     }
@@ -106,6 +151,25 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the connection is broken. A connection that is gone already is no error.
+    ///
+    /// # Examples
+    ///
+    /// The peer hears that this was all, and may still answer:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # use std::net::Shutdown;
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (server, _) = listener.accept().await?;
+    /// client.shutdown(Shutdown::Write)?;
+    /// assert_eq!(server.read(&mut [0; 8]).await?, 0);
+    /// server.write_all(b"answer").await?;
+    /// assert_eq!(client.read(&mut [0; 8]).await?, 6);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self.socket.get_ref().shutdown(how) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -114,11 +178,47 @@ impl TcpStream {
     }
 
     /// Splits the stream into two halves that borrow it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (mut server, _) = listener.accept().await?;
+    /// client.write_all(b"echo").await?;
+    /// let (mut reader, mut writer) = server.split();
+    /// let mut text = [0; 4];
+    /// reader.read_exact(&mut text).await?;
+    /// writer.write_all(&text).await?;
+    /// client.read_exact(&mut text).await?;
+    /// assert_eq!(&text, b"echo");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         ByteStream::split(self)
     }
 
     /// Splits the stream into two halves for two tasks. Dropping the writing half ends it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (server, _) = listener.accept().await?;
+    /// let (_reader, mut writer) = server.into_split();
+    /// let sender = loxley_runtime::create_task(async move { writer.write_all(b"hello").await });
+    /// client.read_exact(&mut [0; 5]).await?;
+    /// sender.await??;
+    /// assert_eq!(client.read(&mut [0; 8]).await?, 0, "the task has dropped its half");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         ByteStream::into_split(self)
     }
@@ -128,6 +228,19 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (_server, peer) = listener.accept().await?;
+    /// assert_eq!(client.local_addr()?, peer);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
@@ -137,6 +250,18 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the connection is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert_eq!(client.peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().peer_addr()
     }
@@ -146,6 +271,18 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(!stream.nodelay()?, "the system's default");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
         self.socket.get_ref().nodelay()
     }
@@ -155,6 +292,21 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the connection is gone.
+    ///
+    /// # Examples
+    ///
+    /// For small questions with an answer each:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// stream.set_nodelay(true)?;
+    /// assert!(stream.nodelay()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.socket.get_ref().set_nodelay(nodelay)
     }
@@ -164,6 +316,18 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert_eq!(stream.linger()?, None, "in the background");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         sys::linger(&self.socket)
     }
@@ -176,6 +340,25 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the system refuses.
+    ///
+    /// # Examples
+    ///
+    /// Broken off, so that the peer does not take what came for the whole:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (peer, _) = listener.accept().await?;
+    /// stream.set_linger(Some(Duration::ZERO))?;
+    /// drop(stream);
+    /// let error = peer.read(&mut [0; 8]).await.unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         sys::set_linger(&self.socket, linger)
     }
@@ -185,6 +368,18 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(stream.ttl()? > 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn ttl(&self) -> io::Result<u32> {
         self.socket.get_ref().ttl()
     }
@@ -194,6 +389,21 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the system refuses.
+    ///
+    /// # Examples
+    ///
+    /// Peers in the same network only:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// stream.set_ttl(1)?;
+    /// assert_eq!(stream.ttl()?, 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.socket.get_ref().set_ttl(ttl)
     }
@@ -203,6 +413,18 @@ impl TcpStream {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(stream.take_error()?.is_none(), "all is well");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.get_ref().take_error()
     }

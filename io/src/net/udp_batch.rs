@@ -28,6 +28,14 @@ pub struct Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     /// To this address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::net::Datagram;
+    /// let peer = ([127, 0, 0, 1], 7).into();
+    /// assert_eq!(Datagram::to(b"hello", peer).peer(), Some(peer));
+    /// ```
     #[must_use]
     pub fn to(payload: &'a [u8], peer: SocketAddr) -> Self {
         Self {
@@ -38,6 +46,14 @@ impl<'a> Datagram<'a> {
     }
 
     /// To where the socket is connected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::net::Datagram;
+    /// let hello = Datagram::connected(b"hello");
+    /// assert_eq!(hello.peer(), None, "the socket knows");
+    /// ```
     #[must_use]
     pub fn connected(payload: &'a [u8]) -> Self {
         Self {
@@ -48,18 +64,58 @@ impl<'a> Datagram<'a> {
     }
 
     /// What is in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::net::Datagram;
+    /// let batch = ["one", "three"].map(|text| Datagram::connected(text.as_bytes()));
+    /// assert_eq!(batch.map(|datagram| datagram.payload().len()), [3, 5]);
+    /// ```
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
 
     /// Where it comes from or goes to; `None` for [`connected`](Self::connected).
+    ///
+    /// # Examples
+    ///
+    /// Where an answer goes:
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::{Datagram, RecvBatch}};
+    /// # loxley_runtime::run(async {
+    /// let (client, server) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// client.send_to(b"question", server.local_addr()?).await?;
+    /// let mut batch = RecvBatch::new(8, 1500);
+    /// server.recv_batch(&mut batch).await?;
+    /// let peer = batch.iter().next().unwrap().peer().expect("it comes from somewhere");
+    /// assert_eq!(peer, client.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
     /// Whether it was longer than the batch has room for; the rest is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::RecvBatch};
+    /// # loxley_runtime::run(async {
+    /// let (client, server) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// client.send_to(b"too much for it", server.local_addr()?).await?;
+    /// let mut batch = RecvBatch::new(1, 4);
+    /// server.recv_batch(&mut batch).await?;
+    /// let datagram = batch.iter().next().unwrap();
+    /// assert!(datagram.is_truncated() && datagram.payload() == b"too ");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         self.is_truncated
@@ -103,6 +159,14 @@ impl RecvBatch {
     /// # Panics
     ///
     /// If either is zero, or both together are more than a `usize` holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::net::RecvBatch;
+    /// let batch = RecvBatch::new(32, 1500); // Made once, for the life of the socket.
+    /// assert!(batch.is_empty());
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn new(messages: usize, size: usize) -> Self {
@@ -123,6 +187,21 @@ impl RecvBatch {
     }
 
     /// The datagrams of the last call, in the order in which they came.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::RecvBatch};
+    /// # loxley_runtime::run(async {
+    /// # let (client, server) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// client.send_to(b"hello", server.local_addr()?).await?;
+    /// let mut batch = RecvBatch::new(8, 1500);
+    /// server.recv_batch(&mut batch).await?;
+    /// let bytes: usize = batch.iter().map(|datagram| datagram.payload().len()).sum();
+    /// assert_eq!(bytes, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn iter(&self) -> Datagrams<'_> {
         Datagrams {
@@ -133,6 +212,21 @@ impl RecvBatch {
     }
 
     /// Whether nothing was received yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::RecvBatch};
+    /// # loxley_runtime::run(async {
+    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let mut batch = RecvBatch::new(8, 1500);
+    /// assert!(batch.is_empty());
+    /// socket.send_to(b"to ourselves", socket.local_addr()?).await?;
+    /// socket.recv_batch(&mut batch).await?;
+    /// assert!(!batch.is_empty());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.arrived.is_empty()
@@ -168,6 +262,24 @@ impl fmt::Debug for RecvBatch {
 }
 
 /// The datagrams of a batch: see [`RecvBatch::iter`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UdpSocket, net::{Datagram, Datagrams, RecvBatch}};
+///
+/// fn longest<'a>(datagrams: Datagrams<'a>) -> Option<Datagram<'a>> {
+///     datagrams.max_by_key(|datagram| datagram.payload().len())
+/// }
+/// # loxley_runtime::run(async {
+/// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+/// socket.send_to(b"hello", socket.local_addr()?).await?;
+/// let mut batch = RecvBatch::new(8, 1500);
+/// socket.recv_batch(&mut batch).await?;
+/// assert_eq!(longest(batch.iter()).unwrap().payload(), b"hello");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Datagrams<'a> {
     batch: &'a RecvBatch,

@@ -35,6 +35,65 @@ use crate::sys::inet;
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+///
+/// Without waiting; every method that waits has such a form, and one for futures written by hand:
+///
+/// ```
+/// use loxley_io::{UdpSocket, net::{Datagram, RecvBatch}};
+/// use std::{future::poll_fn, io::ErrorKind};
+///
+/// # loxley_runtime::run(async {
+/// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+/// let (here, mut bytes) = (socket.local_addr()?, [0; 64]);
+/// assert_eq!(socket.try_recv(&mut bytes).unwrap_err().kind(), ErrorKind::WouldBlock);
+/// socket.try_send_to(b"one", here)?;
+/// socket.try_send_batch(&[Datagram::to(b"two", here)])?;
+/// poll_fn(|cx| socket.poll_send_to(cx, b"three", here)).await?;
+/// socket.connect(here).await?;
+/// socket.try_send(b"four")?;
+/// poll_fn(|cx| socket.poll_send(cx, b"five")).await?;
+///
+/// assert_eq!(socket.try_recv_from(&mut bytes)?, (3, here));
+/// assert_eq!(poll_fn(|cx| socket.poll_recv(cx, &mut bytes)).await?, 3);
+/// assert_eq!(poll_fn(|cx| socket.poll_recv_from(cx, &mut bytes)).await?, (5, here));
+/// let mut batch = RecvBatch::new(8, 64);
+/// socket.try_recv_batch(&mut batch)?;
+/// assert_eq!(batch.iter().next().unwrap().payload(), b"four");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
+/// The options of a socket:
+///
+/// ```
+/// use loxley_io::UdpSocket;
+/// use std::net::{Ipv4Addr, Ipv6Addr};
+///
+/// # loxley_runtime::run(async {
+/// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+/// socket.set_broadcast(true)?;
+/// socket.set_ttl(8)?;
+/// socket.set_multicast_ttl_v4(2)?;
+/// socket.set_multicast_loop_v4(false)?;
+/// assert!(socket.broadcast()? && !socket.multicast_loop_v4()?);
+/// assert_eq!((socket.ttl()?, socket.multicast_ttl_v4()?), (8, 2));
+/// assert!(socket.take_error()?.is_none());
+///
+/// // Not joined, so there is nothing to leave.
+/// assert!(socket.leave_multicast_v4(Ipv4Addr::new(224, 0, 0, 251), Ipv4Addr::LOCALHOST).is_err());
+/// if let Ok(six) = UdpSocket::bind("[::1]:0").await {
+///     six.set_multicast_loop_v6(true)?;
+///     assert!(six.multicast_loop_v6()?);
+///     let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+///     if six.join_multicast_v6(group, 0).is_ok() {
+///         six.leave_multicast_v6(group, 0)?;
+///     }
+/// }
+/// let plain: std::net::UdpSocket = socket.into_std();
+/// assert!(plain.broadcast()?);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub struct UdpSocket {
     socket: Registered<net::UdpSocket>,
     /// Whether the system may be asked to cut up runs of datagrams; not again once it has refused.
@@ -68,6 +127,20 @@ impl UdpSocket {
     /// # Errors
     ///
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// With an option that is set before it is bound, by another library:
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let bound = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let addr = bound.local_addr()?;
+    /// assert_eq!(UdpSocket::from_std(bound)?.local_addr()?, addr);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn from_std(socket: net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Self::from_nonblocking(socket)
@@ -95,6 +168,22 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Dropped while a name is looked up, it has done nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let (client, server) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// client.connect(server.local_addr()?).await?;
+    /// client.send(b"question").await?;
+    /// let (_, from) = server.recv_from(&mut [0; 64]).await?;
+    /// server.send_to(b"answer", from).await?;
+    /// assert_eq!(client.recv(&mut [0; 64]).await?, 6);
+    /// assert_eq!(client.peer_addr()?, server.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {
@@ -190,6 +279,21 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// To see how large it is before there is room for it:
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.send_to(b"hello", socket.local_addr()?).await?;
+    /// assert_eq!(socket.peek(&mut [0; 64]).await?, 5);
+    /// assert_eq!(socket.recv(&mut [0; 64]).await?, 5, "it was left");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.socket
@@ -205,6 +309,19 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.send_to(b"hello", socket.local_addr()?).await?;
+    /// let (_, from) = socket.peek_from(&mut [0; 1]).await?;
+    /// assert_eq!(from, socket.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn peek_from<'a>(
         &'a self,
@@ -227,6 +344,25 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// As many calls as it takes:
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::Datagram};
+    /// # loxley_runtime::run(async {
+    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.connect(socket.local_addr()?).await?;
+    /// let datagrams = [Datagram::connected(b"tick"); 100];
+    /// let mut left = &datagrams[..];
+    /// while !left.is_empty() {
+    ///     let sent = socket.send_batch(left).await?;
+    ///     left = &left[sent..];
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn send_batch<'a>(
         &'a self,
@@ -253,6 +389,22 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Datagrams are either in the batch, and then the future is ready, or still queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::RecvBatch};
+    /// # loxley_runtime::run(async {
+    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// # socket.send_to(b"hello", socket.local_addr()?).await?;
+    /// let mut batch = RecvBatch::new(16, 1500);
+    /// socket.recv_batch(&mut batch).await?;
+    /// for datagram in &batch {
+    ///     assert_eq!(datagram.payload(), b"hello");
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn recv_batch<'a>(
         &'a self,
@@ -276,6 +428,19 @@ impl UdpSocket {
     /// # Errors
     ///
     /// If the system does not know how.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::RecvBatch};
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// if socket.set_gro(true).is_ok() {
+    ///     let _room_for_runs = RecvBatch::new(8, 65_536);
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_gro(&self, on: bool) -> io::Result<()> {
         inet::set_gro(self.socket.get_ref(), on)
     }
@@ -407,6 +572,23 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.send_to(b"hello", socket.local_addr()?).await?;
+    /// loop {
+    ///     socket.readable().await?;
+    ///     if let Ok(n) = socket.try_recv(&mut [0; 64]) {
+    ///         break assert_eq!(n, 5);
+    ///     }
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.socket.readiness(Direction::Read).await.map(drop)
     }
@@ -420,6 +602,18 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.writable().await?;
+    /// assert_eq!(socket.try_send_to(b"now", socket.local_addr()?)?, 3);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn writable(&self) -> io::Result<()> {
         self.socket.readiness(Direction::Write).await.map(drop)
     }

@@ -46,6 +46,19 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`UnixListener::bind`](super::UnixListener::bind).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-datagram-bind-{}", std::process::id()));
+    /// let log = UnixDatagram::bind(&path)?;
+    /// UnixDatagram::unbound()?.send_to(b"<13>hello", &path).await?;
+    /// assert_eq!(log.recv(&mut [0; 64]).await?, 9);
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::bind_addr(&sys::unix::address(path.as_ref())?)
     }
@@ -55,6 +68,20 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # use std::os::unix::net::SocketAddr;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-datagram-addr-{}", std::process::id()));
+    /// let addr = SocketAddr::from_pathname(&path)?;
+    /// let log = UnixDatagram::bind_addr(&addr)?;
+    /// assert_eq!(log.local_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<Self> {
         match sys::unix::datagram(Some(addr)) {
             Ok(socket) => Self::from_nonblocking(socket.into()),
@@ -67,6 +94,18 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`from_std`](Self::from_std).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let sender = UnixDatagram::unbound()?;
+    /// assert!(sender.local_addr()?.is_unnamed());
+    /// assert!(sender.send(b"to whom?").await.is_err());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn unbound() -> io::Result<Self> {
         Self::from_nonblocking(sys::unix::datagram(None)?.into())
     }
@@ -86,6 +125,18 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = std::os::unix::net::UnixDatagram::pair()?;
+    /// theirs.send(b"hello")?;
+    /// assert_eq!(UnixDatagram::from_std(ours)?.recv(&mut [0; 8]).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn from_std(socket: net::UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Self::from_nonblocking(socket)
@@ -98,6 +149,20 @@ impl UnixDatagram {
     }
 
     /// Gives the socket up; it stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// let plain = theirs.into_std();
+    /// plain.set_nonblocking(false)?; // For a thread that waits in the system.
+    /// ours.send(b"hello").await?;
+    /// assert_eq!(plain.recv(&mut [0; 8])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_std(self) -> net::UnixDatagram {
         self.socket.into_inner()
     }
@@ -108,6 +173,21 @@ impl UnixDatagram {
     ///
     /// If the path is none ([`UnixStream::connect`](super::UnixStream::connect) says more), or there is no such socket, naming
     /// it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-datagram-connect-{}", std::process::id()));
+    /// let log = UnixDatagram::bind(&path)?;
+    /// let sender = UnixDatagram::unbound()?;
+    /// sender.connect(&path)?;
+    /// sender.send(b"waits while the queue is full").await?;
+    /// assert!(log.recv(&mut [0; 64]).await? > 0);
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.connect_addr(&sys::unix::address(path.as_ref())?)
     }
@@ -117,6 +197,20 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-datagram-connaddr-{}", std::process::id()));
+    /// let log = UnixDatagram::bind(&path)?;
+    /// let sender = UnixDatagram::unbound()?;
+    /// sender.connect_addr(&log.local_addr()?)?;
+    /// assert_eq!(sender.peer_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn connect_addr(&self, addr: &SocketAddr) -> io::Result<()> {
         sys::unix::connect(self.socket.as_fd(), addr)
             .map_err(|error| naming("connect to", sys::unix::display(addr), error))
@@ -131,6 +225,26 @@ impl UnixDatagram {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has sent nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// let reader = loxley_runtime::create_task(async move {
+    ///     for _ in 0..1_000 {
+    ///         theirs.recv(&mut [0; 64]).await?;
+    ///     }
+    ///     std::io::Result::Ok(())
+    /// });
+    /// for _ in 0..1_000 {
+    ///     ours.send(b"as fast as it is read").await?;
+    /// }
+    /// reader.await??;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn send<'a>(&'a self, payload: &'a [u8]) -> impl Future<Output = io::Result<usize>> {
         self.socket
@@ -150,6 +264,20 @@ impl UnixDatagram {
     /// # Fairness
     ///
     /// Several tasks may receive at once; each message goes to one of them, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// ours.send(b"").await?;
+    /// assert_eq!(theirs.recv(&mut [0; 8]).await?, 0, "a message, and no end");
+    /// ours.send(b"longer than that").await?;
+    /// assert_eq!(theirs.recv(&mut [0; 8]).await?, 8, "the rest is lost");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.socket
@@ -167,6 +295,19 @@ impl UnixDatagram {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-datagram-none-{}", std::process::id()));
+    /// let sender = UnixDatagram::unbound()?;
+    /// let error = sender.send_to(b"hello", &path).await.unwrap_err();
+    /// assert!(error.to_string().contains("loxley-datagram-none"), "it says who is missing");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn send_to(&self, payload: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let addr = sys::unix::address(path.as_ref())?;
         self.send_to_addr(payload, &addr).await
@@ -181,6 +322,26 @@ impl UnixDatagram {
     /// # Cancel safety
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// An answer to where a message came from:
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-datagram-answer-{}", std::process::id()));
+    /// let client = UnixDatagram::bind(&path)?;
+    /// # let server_path = path.with_extension("server");
+    /// let server = UnixDatagram::bind(&server_path)?;
+    /// client.send_to(b"question", &server_path).await?;
+    /// let (_, from) = server.recv_from(&mut [0; 64]).await?;
+    /// server.send_to_addr(b"answer", &from).await?;
+    /// assert_eq!(client.recv(&mut [0; 64]).await?, 6);
+    /// # std::fs::remove_file(&server_path)?;
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub async fn send_to_addr(&self, payload: &[u8], addr: &SocketAddr) -> io::Result<usize> {
         let send = |socket: &net::UnixDatagram| send_to_now(socket, payload, addr);
         self.socket
@@ -198,6 +359,19 @@ impl UnixDatagram {
     /// # Cancel safety
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// ours.send(b"hello").await?;
+    /// let (n, from) = theirs.recv_from(&mut [0; 64]).await?;
+    /// assert!(n == 5 && from.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn recv_from<'a>(
         &'a self,
@@ -212,6 +386,22 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room now; else as [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// let full = loop {
+    ///     if let Err(error) = ours.try_send(b"nobody reads") {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_send(&self, payload: &[u8]) -> io::Result<usize> {
         self.socket
             .try_io(Direction::Write, |socket| socket.send(payload))
@@ -222,6 +412,18 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room now; else as [`send_to`](Self::send_to).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-datagram-try-{}", std::process::id()));
+    /// let _log = UnixDatagram::bind(&path)?;
+    /// assert_eq!(UnixDatagram::unbound()?.try_send_to(b"hello", &path)?, 5);
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn try_send_to(&self, payload: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let addr = sys::unix::address(path.as_ref())?;
         self.socket.try_io(Direction::Write, |socket| {
@@ -234,6 +436,20 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing; else as [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// assert_eq!(theirs.try_recv(&mut [0; 8]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    /// ours.send(b"hello").await?;
+    /// theirs.readable().await?;
+    /// assert_eq!(theirs.try_recv(&mut [0; 8])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket
             .try_io(Direction::Read, |socket| socket.recv(buf))
@@ -244,6 +460,19 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing; else as [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// ours.send(b"hello").await?;
+    /// let (n, from) = theirs.try_recv_from(&mut [0; 8])?;
+    /// assert!(n == 5 && from.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket
             .try_io(Direction::Read, |socket| socket.recv_from(buf))
@@ -254,6 +483,18 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # use std::future::poll_fn;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// assert_eq!(poll_fn(|cx| ours.poll_send(cx, b"hello")).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_send(&self, cx: &mut Context<'_>, payload: &[u8]) -> Poll<io::Result<usize>> {
         self.socket
             .poll_io(cx, Direction::Write, |socket| socket.send(payload))
@@ -264,6 +505,20 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # use std::future::poll_fn;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// ours.send(b"hello").await?;
+    /// let mut bytes = [0; 8];
+    /// assert_eq!(poll_fn(|cx| theirs.poll_recv(cx, &mut bytes)).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.socket
             .poll_io(cx, Direction::Read, |socket| socket.recv(buf))
@@ -274,6 +529,20 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # use std::future::poll_fn;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// ours.send(b"hello").await?;
+    /// let (_, from) = poll_fn(|cx| theirs.poll_recv_from(cx, &mut [0; 8])).await?;
+    /// assert!(from.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
@@ -293,6 +562,19 @@ impl UnixDatagram {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixDatagram::pair()?;
+    /// ours.send(b"hello").await?;
+    /// theirs.readable().await?;
+    /// assert_eq!(theirs.try_recv(&mut [0; 64])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.socket.readiness(Direction::Read).await.map(drop)
     }
@@ -306,6 +588,18 @@ impl UnixDatagram {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// ours.writable().await?;
+    /// assert_eq!(ours.try_send(b"hello")?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn writable(&self) -> io::Result<()> {
         self.socket.readiness(Direction::Write).await.map(drop)
     }
@@ -317,6 +611,18 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// If the socket is not connected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// ours.shutdown(std::net::Shutdown::Write)?;
+    /// assert!(ours.send(b"too late").await.is_err());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.get_ref().shutdown(how)
     }
@@ -326,6 +632,17 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// assert!(ours.local_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
@@ -335,6 +652,16 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// If the socket is not connected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// assert!(UnixDatagram::unbound()?.peer_addr().is_err(), "connected to nobody");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().peer_addr()
     }
@@ -344,6 +671,17 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixDatagram::pair()?;
+    /// assert!(ours.take_error()?.is_none());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.get_ref().take_error()
     }

@@ -50,6 +50,22 @@ impl UnixListener {
     /// [`InvalidInput`](io::ErrorKind::InvalidInput)); [`AddrInUse`](io::ErrorKind::AddrInUse) if there is a file at the
     /// path, be it a socket in use, a stale one or something else; all of them naming the path. Or as
     /// [`from_std`](Self::from_std).
+    ///
+    /// # Examples
+    ///
+    /// A file that was left behind is in the way:
+    ///
+    /// ```
+    /// # use loxley_io::UnixListener;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-bind-{}", std::process::id()));
+    /// drop(UnixListener::bind(&path)?);
+    /// assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    /// std::fs::remove_file(&path)?;
+    /// assert!(UnixListener::bind(&path).is_ok());
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::bind_addr(&sys::unix::address(path.as_ref())?)
     }
@@ -59,6 +75,19 @@ impl UnixListener {
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixListener;
+    /// # use std::os::unix::net::SocketAddr;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-addr-{}", std::process::id()));
+    /// let listener = UnixListener::bind_addr(&SocketAddr::from_pathname(&path)?)?;
+    /// assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<Self> {
         match sys::unix::listener(addr) {
             Ok(listener) => Self::from_nonblocking(listener.into()),
@@ -71,6 +100,19 @@ impl UnixListener {
     /// # Errors
     ///
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixListener;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-std-{}", std::process::id()));
+    /// let bound = std::os::unix::net::UnixListener::bind(&path)?; // Before there was a runtime.
+    /// let listener = UnixListener::from_std(bound)?;
+    /// # assert!(listener.take_error()?.is_none());
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn from_std(listener: net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Self::from_nonblocking(listener)
@@ -83,6 +125,18 @@ impl UnixListener {
     }
 
     /// Gives the socket up; it stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixListener;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-into-{}", std::process::id()));
+    /// let plain = UnixListener::bind(&path)?.into_std();
+    /// assert_eq!(plain.local_addr()?.as_pathname(), Some(&*path), "it listens on");
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn into_std(self) -> net::UnixListener {
         self.socket.into_inner()
     }
@@ -101,6 +155,20 @@ impl UnixListener {
     /// # Fairness
     ///
     /// Several tasks may accept at once; each connection goes to one of them, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixListener, UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-accept-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let _client = UnixStream::connect(&path).await?;
+    /// let (_stream, peer) = listener.accept().await?;
+    /// assert!(peer.is_unnamed());
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn accept(&self) -> impl Future<Output = io::Result<(UnixStream, SocketAddr)>> {
         self.socket
@@ -112,12 +180,44 @@ impl UnixListener {
     /// # Errors
     ///
     /// As [`accept`](Self::accept).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixListener, UnixStream};
+    /// # use std::future::poll_fn;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-poll-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let client = UnixStream::connect(&path).await?;
+    /// let (stream, _) = poll_fn(|cx| listener.poll_accept(cx)).await?;
+    /// stream.write_all(b"hello").await?;
+    /// assert_eq!(client.read(&mut [0; 8]).await?, 5);
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
         self.socket
             .poll_attempt(cx, Direction::Read, || self.accept_now())
     }
 
     /// Connections one after the other, with a pause where the system is short of descriptors or memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixListener, UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-incoming-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let mut incoming = listener.incoming();
+    /// for _ in 0..3 {
+    ///     let _client = UnixStream::connect(&path).await?;
+    ///     incoming.next().await?;
+    /// }
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn incoming(&self) -> Incoming<'_, Self> {
         Incoming::new(self)
@@ -128,6 +228,18 @@ impl UnixListener {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixListener;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-local-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
@@ -137,6 +249,17 @@ impl UnixListener {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixListener;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-listener-error-{}", std::process::id()));
+    /// assert!(UnixListener::bind(&path)?.take_error()?.is_none());
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.get_ref().take_error()
     }

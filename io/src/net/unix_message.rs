@@ -160,6 +160,22 @@ macro_rules! messages {
         /// A message is either returned or still queued.
         ///
         /// **Differs from asyncio**: in place of `socket.recv_fds`, which blocks.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use loxley_io::UnixStream;
+        /// # use std::{fs::File, os::fd::AsFd};
+        /// # loxley_runtime::run(async {
+        /// let (ours, theirs) = UnixStream::pair()?;
+        /// let null = File::open("/dev/null")?;
+        /// ours.send_fds(b"two", &[null.as_fd(), null.as_fd()]).await?;
+        /// let message = theirs.recv_fds(&mut [0; 16], 1).await?;
+        /// assert_eq!(message.fds.len(), 1);
+        /// assert!(message.lost_fds, "there was room for one");
+        /// # std::io::Result::Ok(())
+        /// # }).unwrap();
+        /// ```
         #[track_caller]
         pub fn recv_fds<'a>(
             &'a self,
@@ -175,6 +191,21 @@ macro_rules! messages {
         /// # Errors
         ///
         /// If the system does not know how.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use loxley_io::UnixStream;
+        /// # loxley_runtime::run(async {
+        /// let (ours, theirs) = UnixStream::pair()?;
+        /// theirs.set_passcred(true)?;
+        /// ours.write_all(b"it is me").await?;
+        /// let message = theirs.recv_fds(&mut [0; 16], 0).await?;
+        /// let sender = message.credentials.expect("they were asked for");
+        /// assert_eq!(sender.pid(), i32::try_from(std::process::id()).ok());
+        /// # std::io::Result::Ok(())
+        /// # }).unwrap();
+        /// ```
         pub fn set_passcred(&self, on: bool) -> ::std::io::Result<()> {
             crate::sys::unix::set_passcred(self.socket.as_fd(), on)
         }

@@ -65,6 +65,19 @@ impl UnixStream {
     /// A connection that is not finished is given up.
     ///
     /// **Differs from asyncio**: waits in a full queue, where `sock_connect` takes the refusal for a connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixListener, UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-stream-connect-{}", std::process::id()));
+    /// let _listener = UnixListener::bind(&path)?;
+    /// let stream = UnixStream::connect(&path).await?;
+    /// assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::connect_addr(&sys::unix::address(path.as_ref())?).await
     }
@@ -82,6 +95,19 @@ impl UnixStream {
     /// # Cancel safety
     ///
     /// As [`connect`](Self::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixListener, UnixStream};
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-stream-addr-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let stream = UnixStream::connect_addr(&listener.local_addr()?).await?;
+    /// assert!(stream.local_addr()?.is_unnamed());
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub async fn connect_addr(addr: &SocketAddr) -> io::Result<Self> {
         let mut socket = sys::unix::socket(SocketType::STREAM)?;
         let connected = match sys::unix::connect(socket.as_fd(), addr) {
@@ -105,6 +131,20 @@ impl UnixStream {
     /// # Errors
     ///
     /// As [`from_std`](Self::from_std).
+    ///
+    /// # Examples
+    ///
+    /// One end for a child process, one for us:
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// drop(theirs);
+    /// assert_eq!(ours.read(&mut [0; 8]).await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = net::UnixStream::pair()?;
         Ok((Self::from_std(one)?, Self::from_std(other)?))
@@ -115,6 +155,19 @@ impl UnixStream {
     /// # Errors
     ///
     /// If no runtime is running on this thread or it has shut down, or if the system's limits are reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (plain, other) = std::os::unix::net::UnixStream::pair()?;
+    /// let stream = UnixStream::from_std(plain)?;
+    /// assert_eq!(stream.write(b"hello").await?, 5);
+    /// # drop(other);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn from_std(stream: net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Self::from_nonblocking(stream)
@@ -127,6 +180,20 @@ impl UnixStream {
     }
 
     /// Gives the socket up; it stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// ours.write_all(b"hello").await?;
+    /// let plain = theirs.into_std();
+    /// plain.set_nonblocking(false)?;
+    /// assert_eq!(std::io::Read::read(&mut &plain, &mut [0; 8])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_std(self) -> net::UnixStream {
         self.socket.into_inner()
     }
@@ -141,6 +208,19 @@ impl UnixStream {
     /// # Errors
     ///
     /// If the connection is broken. A connection that is gone already is no error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// ours.shutdown(std::net::Shutdown::Write)?;
+    /// assert_eq!(theirs.read(&mut [0; 8]).await?, 0, "the end of our half");
+    /// assert_eq!(theirs.write(b"answer").await?, 6, "theirs is good");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self.socket.get_ref().shutdown(how) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -149,11 +229,42 @@ impl UnixStream {
     }
 
     /// Splits the stream into two halves that borrow it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (mut ours, theirs) = UnixStream::pair()?;
+    /// theirs.write_all(b"ping").await?;
+    /// let (mut reader, mut writer) = ours.split();
+    /// let mut word = [0; 4];
+    /// reader.read_exact(&mut word).await?;
+    /// writer.write_all(&word).await?;
+    /// assert_eq!(theirs.read(&mut word).await?, 4);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn split(&mut self) -> (ReadHalf<'_, Self>, WriteHalf<'_, Self>) {
         ByteStream::split(self)
     }
 
     /// Splits the stream into two halves for two tasks. Dropping the writing half ends it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, writer) = ours.into_split();
+    /// drop(writer);
+    /// assert_eq!(theirs.read(&mut [0; 8]).await?, 0);
+    /// theirs.write_all(b"still heard").await?;
+    /// assert_eq!(reader.read(&mut [0; 64]).await?, 11);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_split(self) -> (OwnedReadHalf<Self>, OwnedWriteHalf<Self>) {
         ByteStream::into_split(self)
     }
@@ -163,6 +274,17 @@ impl UnixStream {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// assert!(ours.local_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().local_addr()
     }
@@ -172,6 +294,17 @@ impl UnixStream {
     /// # Errors
     ///
     /// If the connection is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// assert!(ours.peer_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get_ref().peer_addr()
     }
@@ -183,6 +316,17 @@ impl UnixStream {
     /// # Errors
     ///
     /// If the system refuses to say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// assert!(ours.take_error()?.is_none());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.get_ref().take_error()
     }
@@ -294,18 +438,58 @@ impl UnixCredentials {
     }
 
     /// The process; `None` if it has no number in our PID namespace. The number may have passed to another process since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let pid = ours.peer_cred()?.pid().expect("in our namespace");
+    /// assert!(pid > 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
         (self.pid > 0).then_some(self.pid)
     }
 
     /// Its effective user.
+    ///
+    /// # Examples
+    ///
+    /// Only one's own user is served:
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # use std::os::unix::fs::MetadataExt;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # let me = std::fs::metadata("/proc/self")?.uid();
+    /// assert_eq!(ours.peer_cred()?.uid(), me);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn uid(&self) -> u32 {
         self.uid
     }
 
     /// Its effective group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::UnixStream;
+    /// # use std::os::unix::fs::MetadataExt;
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// # let my_group = std::fs::metadata("/proc/self")?.gid();
+    /// assert_eq!(ours.peer_cred()?.gid(), my_group);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn gid(&self) -> u32 {
         self.gid

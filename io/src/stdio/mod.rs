@@ -120,16 +120,54 @@ pub fn stderr() -> Stderr {
 }
 
 /// A handle to standard input: see [`stdin`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use loxley_io::{Stdin, stdin, stdout};
+///
+/// # loxley_runtime::run(async {
+/// let mut input: Stdin = stdin();
+/// let mut bytes = [0; 4096];
+/// let n = input.read(&mut bytes).await?;
+/// stdout().write_all(&bytes[..n]).await?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub struct Stdin {
     id: HandleId,
 }
 
 /// A handle to standard output: see [`stdout`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{Stdout, stdout};
+///
+/// # loxley_runtime::run(async {
+/// let mut output: Stdout = stdout();
+/// output.write_all(b"done\n").await?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub struct Stdout {
     id: HandleId,
 }
 
 /// A handle to standard error: see [`stderr`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{Stderr, stderr};
+///
+/// # loxley_runtime::run(async {
+/// let mut log: Stderr = stderr();
+/// log.write_all(b"warning: it is late\n").await?;
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub struct Stderr {
     id: HandleId,
 }
@@ -145,6 +183,20 @@ impl Stdin {
     /// # Cancel safety
     ///
     /// Bytes are either returned or still unread.
+    ///
+    /// # Examples
+    ///
+    /// Asked with a limit; what is typed later is there for the next read:
+    ///
+    /// ```
+    /// # use loxley_runtime::timeout;
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let mut input = loxley_io::stdin();
+    /// let answer = timeout(Duration::from_millis(1), input.read(&mut [0; 64])).await;
+    /// assert!(answer.is_err() || answer.is_ok_and(|read| read.is_ok()));
+    /// # });
+    /// ```
     #[track_caller]
     pub fn read<'a>(&'a mut self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> {
         let at = Location::caller();
@@ -223,6 +275,16 @@ macro_rules! output {
             /// # Fairness
             ///
             /// Handles write one after the other, in no particular order.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # loxley_runtime::run(async {
+            /// let taken = loxley_io::stdout().write(b"progress: 10 %\n").await?;
+            /// assert!(taken > 0);
+            /// # std::io::Result::Ok(())
+            /// # }).unwrap();
+            /// ```
             #[track_caller]
             pub fn write<'a>(
                 &'a mut self,
@@ -250,6 +312,16 @@ macro_rules! output {
             /// # Cancel safety
             ///
             /// None: some of `buf` may have been written and nobody knows how much.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # loxley_runtime::run(async {
+            /// let report = format!("{} rows\n", 3);
+            /// loxley_io::stdout().write_all(report.as_bytes()).await?;
+            /// # std::io::Result::Ok(())
+            /// # }).unwrap();
+            /// ```
             pub async fn write_all(&mut self, mut buf: &[u8]) -> io::Result<()> {
                 while !buf.is_empty() {
                     let n = self.write(buf).await?;

@@ -161,16 +161,56 @@ impl OpenConnection {
     }
 
     /// To one of the addresses that `addr` stands for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let (_reader, writer) = OpenConnection::new(listener.local_addr()?).connect().await?;
+    /// assert_eq!(writer.peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(addr: impl ToSocketAddrs) -> Self {
         Self::to(Goal::Tcp(addr.target()))
     }
 
     /// To the Unix-domain socket at `path`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-open-unix-{}", std::process::id()));
+    /// let _listener = UnixListener::bind(&path)?;
+    /// let (reader, _writer) = OpenConnection::unix(&path).limit(1 << 20).connect().await?;
+    /// assert_eq!(reader.limit(), 1 << 20);
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn unix(path: impl AsRef<Path>) -> Self {
         Self::to(Goal::Unix(path.as_ref().to_owned()))
     }
 
     /// Over a connection that is there already.
+    ///
+    /// # Examples
+    ///
+    /// A connection made in a way of one's own, through a proxy, say:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, TcpStream, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (_reader, writer) = OpenConnection::over(stream).connect().await?;
+    /// assert_eq!(writer.peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn over(stream: TcpStream) -> Self {
         Self::to(Goal::Given(stream))
     }
@@ -180,6 +220,19 @@ impl OpenConnection {
     /// # Panics
     ///
     /// If it is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let addr = listener.local_addr()?;
+    /// let (reader, _writer) = OpenConnection::new(addr).limit(1024).connect().await?;
+    /// assert_eq!(reader.limit(), 1024, "no line is longer");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn limit(mut self, limit: usize) -> Self {
         reader::check_limit(limit);
@@ -189,6 +242,19 @@ impl OpenConnection {
 
     /// Where to connect from: for each address the first of these that is of its family and can be bound. Default: the
     /// system chooses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let addr = listener.local_addr()?;
+    /// let (_reader, writer) = OpenConnection::new(addr).local_addr("127.0.0.2:0").connect().await?;
+    /// assert_eq!(writer.local_addr()?.ip().to_string(), "127.0.0.2");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn local_addr(mut self, addr: impl ToSocketAddrs) -> Self {
         self.local = Some(addr.target());
         self
@@ -196,6 +262,21 @@ impl OpenConnection {
 
     /// How long to wait for an answer before the next address is tried beside; `None` tries one after the other. Default:
     /// 250 ms; RFC 8305 asks for at least 10 ms, better 100, and at most 2 s.
+    ///
+    /// # Examples
+    ///
+    /// One address after the other, as older programs do:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let addr = listener.local_addr()?;
+    /// let patient = OpenConnection::new(addr).happy_eyeballs_delay(None);
+    /// assert!(patient.connect().await.is_ok());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn happy_eyeballs_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
         self.delay = delay.into();
         self
@@ -203,6 +284,19 @@ impl OpenConnection {
 
     /// How many addresses of the first family are tried before the families take turns; 0 keeps the resolver's order.
     /// Default: 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let addr = listener.local_addr()?;
+    /// let in_the_resolvers_order = OpenConnection::new(addr).interleave(0);
+    /// assert!(in_the_resolvers_order.connect().await.is_ok());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn interleave(mut self, first_family_count: usize) -> Self {
         self.interleave = first_family_count;
         self
@@ -210,6 +304,21 @@ impl OpenConnection {
 
     /// Whether small writes are sent at once (`TCP_NODELAY`). Default: yes. On a connection given to
     /// [`over`](Self::over), too.
+    ///
+    /// # Examples
+    ///
+    /// Many small writes that nobody waits for go out together:
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let addr = listener.local_addr()?;
+    /// let (_reader, writer) = OpenConnection::new(addr).nodelay(false).connect().await?;
+    /// writer.writelines(["one ", "two "]);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
@@ -225,6 +334,20 @@ impl OpenConnection {
     /// # Cancel safety
     ///
     /// Connections that are not finished are given up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, streams::OpenConnection};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let addr = listener.local_addr()?;
+    /// drop(listener);
+    /// let refused = OpenConnection::new(addr).connect().await.map(drop).unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn connect(mut self) -> io::Result<(StreamReader, StreamWriter)> {
         let host = self.goal.host();
         let tls = self.tls.take();

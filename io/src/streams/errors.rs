@@ -87,6 +87,22 @@ impl From<ReadError> for io::Error {
 }
 
 /// The end came before what was asked for.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{UnixStream, streams, streams::ReadError};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, _writer) = streams::from_unix(ours);
+/// theirs.write_all(b"no end").await?;
+/// drop(theirs);
+/// let Err(ReadError::Incomplete(error)) = reader.readuntil(";").await else { unreachable!() };
+/// assert_eq!((error.partial, error.expected), (b"no end".to_vec(), None));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IncompleteReadError {
@@ -164,6 +180,26 @@ impl fmt::Display for LimitOverrunError {
 impl std::error::Error for LimitOverrunError {}
 
 /// The line is longer than the limit; it has left the reader as far as it had come.
+///
+/// # Examples
+///
+/// One long line need not be the end of the connection:
+///
+/// ```
+/// use loxley_io::{UnixStream, streams, streams::ReadError};
+///
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, _writer) = streams::from_unix(ours);
+/// reader.set_limit(4);
+/// theirs.write_all(b"longer\nok\n").await?;
+/// drop(theirs);
+/// let Err(ReadError::LineTooLong(error)) = reader.readline().await else { unreachable!() };
+/// assert_eq!((error.limit, error.is_whole), (4, true));
+/// assert_eq!(reader.readline().await?, b"ok\n");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LineTooLongError {

@@ -26,6 +26,14 @@ const RATIO: usize = 4;
 
 impl WaterMarks {
     /// The high mark; the low one is a quarter of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::WaterMarks;
+    /// let marks = WaterMarks::high_at(1 << 20); // A megabyte may be under way.
+    /// assert_eq!(marks.low(), 256 << 10);
+    /// ```
     #[must_use]
     pub const fn high_at(high: usize) -> Self {
         Self {
@@ -35,6 +43,13 @@ impl WaterMarks {
     }
 
     /// The low mark; the high one is four times that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::WaterMarks;
+    /// assert_eq!(WaterMarks::low_at(1000), WaterMarks::between(1000, 4000));
+    /// ```
     #[must_use]
     pub const fn low_at(low: usize) -> Self {
         Self {
@@ -48,6 +63,23 @@ impl WaterMarks {
     /// # Panics
     ///
     /// If `low` is above `high`.
+    ///
+    /// # Examples
+    ///
+    /// Every `drain` waits until all is with the kernel:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams, streams::WaterMarks};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.set_write_buffer_limits(WaterMarks::between(0, 0));
+    /// writer.write(b"hello");
+    /// writer.drain().await?;
+    /// assert_eq!(writer.get_write_buffer_size(), 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     #[track_caller]
     pub const fn between(low: usize, high: usize) -> Self {
@@ -59,12 +91,26 @@ impl WaterMarks {
     }
 
     /// At or below it, waiting ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::WaterMarks;
+    /// assert_eq!(WaterMarks::between(10, 100).low(), 10);
+    /// ```
     #[must_use]
     pub const fn low(self) -> usize {
         self.low
     }
 
     /// Above it, waiting begins.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::WaterMarks;
+    /// assert_eq!(WaterMarks::between(10, 100).high(), 100);
+    /// ```
     #[must_use]
     pub const fn high(self) -> usize {
         self.high

@@ -161,6 +161,20 @@ impl StreamReader {
     }
 
     /// How many bytes may stand before a separator, or in a line before its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// assert_eq!(reader.limit(), 64 << 10);
+    /// reader.set_limit(1024);
+    /// assert_eq!(reader.limit(), 1024);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
@@ -235,6 +249,23 @@ impl StreamReader {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// Bulk goes past the buffer:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// theirs.write_all(b"hello").await?;
+    /// let mut bytes = [0; 64];
+    /// let n = reader.read_into(&mut bytes).await?;
+    /// assert_eq!(&bytes[..n], b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn read_into<'a>(
         &'a mut self,
@@ -252,6 +283,20 @@ impl StreamReader {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// theirs.write_all(b"all there is").await?;
+    /// drop(theirs);
+    /// assert_eq!(reader.read_to_end().await?, b"all there is");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn read_to_end(&mut self) -> impl Future<Output = io::Result<Vec<u8>>> {
         self.operate(Location::caller(), |this, cx| {

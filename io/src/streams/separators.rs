@@ -9,6 +9,25 @@ use super::errors::ReadError;
 /// What [`StreamReader::readuntil`](super::StreamReader::readuntil) can look for: a byte string, a text, or a list of either.
 ///
 /// Sealed. Of several separators the one whose end comes first wins.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{StreamReader, UnixStream, streams, streams::Separators};
+///
+/// async fn field(reader: &mut StreamReader, end: impl Separators) -> std::io::Result<Vec<u8>> {
+///     Ok(reader.readuntil(end).await?)
+/// }
+/// # loxley_runtime::run(async {
+/// let (ours, theirs) = UnixStream::pair()?;
+/// let (mut reader, _writer) = streams::from_unix(ours);
+/// theirs.write_all(b"a;b\r\nc\n").await?;
+/// assert_eq!(field(&mut reader, ";").await?, b"a;");
+/// assert_eq!(field(&mut reader, ["\r\n", "\n"]).await?, b"b\r\n");
+/// assert_eq!(field(&mut reader, b"\n").await?, b"c\n");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub trait Separators: sealed::Sealed {}
 
 pub(super) mod sealed {

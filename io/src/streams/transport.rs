@@ -80,6 +80,18 @@ impl Transport {
     /// # Errors
     ///
     /// If this is no internet connection, or it is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, open_connection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+    /// assert_eq!(writer.transport().peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.link.peer_addr()
     }
@@ -89,58 +101,195 @@ impl Transport {
     /// # Errors
     ///
     /// If this is no internet connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, open_connection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+    /// assert!(writer.transport().local_addr()?.ip().is_loopback());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.link.local_addr()
     }
 
     /// The socket, to set its options; `None` if this is no socket of ours. It stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, open_connection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+    /// let transport = writer.transport();
+    /// let socket = transport.socket().expect("TCP has one").try_clone_to_owned()?;
+    /// std::net::TcpStream::from(socket).set_ttl(8)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.link.socket().map(AsFd::as_fd)
     }
 
     /// As [`StreamWriter::close`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (mut reader, writer) = streams::from_unix(ours);
+    /// writer.transport().close(); // By somebody who watches over connections.
+    /// assert_eq!(reader.read_to_end().await?, b"");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn close(&self) {
         self.link.close();
     }
 
     /// As [`StreamWriter::abort`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.write(&[0; 16 << 20]);
+    /// writer.transport().abort();
+    /// assert_eq!(writer.transport().get_write_buffer_size(), 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn abort(&self) {
         self.link.abort();
     }
 
     /// As [`StreamWriter::write_eof`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.write(b"that was all");
+    /// writer.transport().write_eof();
+    /// let (mut reader, _writer) = streams::from_unix(theirs);
+    /// assert_eq!(reader.read_to_end().await?, b"that was all");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn write_eof(&self) {
         self.link.write_eof();
     }
 
     /// Whether one half can be ended alone: always; TLS says so to its peer, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// assert!(writer.transport().can_write_eof());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
         true
     }
 
     /// As [`StreamWriter::is_closing`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// let transport = writer.transport();
+    /// writer.close();
+    /// assert!(transport.is_closing());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.link.is_closing()
     }
 
     /// As [`StreamWriter::get_write_buffer_size`].
+    ///
+    /// # Examples
+    ///
+    /// The connections that are furthest behind:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// let watched = [writer.transport()];
+    /// writer.write(&[0; 16 << 20]);
+    /// assert!(watched.iter().any(|transport| transport.get_write_buffer_size() > 1 << 20));
+    /// # writer.abort();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn get_write_buffer_size(&self) -> usize {
         self.link.held()
     }
 
     /// The water marks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams, streams::WaterMarks};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.set_write_buffer_limits(WaterMarks::high_at(1024));
+    /// assert_eq!(writer.transport().get_write_buffer_limits().high(), 1024);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn get_write_buffer_limits(&self) -> WaterMarks {
         self.link.marks()
     }
 
     /// Sets the water marks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams, streams::WaterMarks};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.transport().set_write_buffer_limits(WaterMarks::between(0, 0));
+    /// assert_eq!(writer.get_write_buffer_limits().high(), 0, "one connection, one set of marks");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_write_buffer_limits(&self, marks: WaterMarks) {
         self.link.set_marks(marks);
     }
@@ -153,6 +302,21 @@ impl Transport {
 
 impl StreamWriter {
     /// The connection itself, to be watched over by somebody who does not write.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// let transport = writer.transport();
+    /// drop(writer); // Our half ends with its last writer; a transport is none.
+    /// assert_eq!(theirs.read(&mut [0; 8]).await?, 0);
+    /// # drop(transport);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn transport(&self) -> Transport {
         Transport {
@@ -161,12 +325,39 @@ impl StreamWriter {
     }
 
     /// As [`Transport::get_extra_info`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, net::UnixCredentials, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// let peer: UnixCredentials = writer.get_extra_info().expect("of a Unix-domain socket");
+    /// assert_eq!(peer.pid(), i32::try_from(std::process::id()).ok());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn get_extra_info<I: ExtraInfo>(&self) -> Option<I> {
         self.transport().get_extra_info()
     }
 
     /// As [`Transport::can_write_eof`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// # let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// if writer.can_write_eof() {
+    ///     writer.write_eof(); // Code from asyncio asks first.
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn can_write_eof(&self) -> bool {
         true
@@ -189,6 +380,20 @@ impl fmt::Debug for Transport {
 /// | `TlsInfo` | `cipher`, `peercert`, `sslcontext`, `ssl_object` | after a handshake, with feature `tls` |
 ///
 /// `socket` is [`Transport::socket`]. Sealed.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{TcpListener, open_connection, net::UnixCredentials, streams::PeerName};
+///
+/// # loxley_runtime::run(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+/// assert!(writer.get_extra_info::<PeerName>().is_some());
+/// assert!(writer.get_extra_info::<UnixCredentials>().is_none(), "TCP has none");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub trait ExtraInfo: sealed::Sealed + Sized {}
 
 pub(super) mod sealed {
@@ -198,10 +403,38 @@ pub(super) mod sealed {
 }
 
 /// The other end's name: see [`ExtraInfo`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{TcpListener, open_connection, streams::PeerName};
+///
+/// # loxley_runtime::run(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+/// let PeerName(name) = writer.get_extra_info().unwrap();
+/// assert_eq!(name.as_inet(), Some(listener.local_addr()?));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct PeerName(pub Endpoint);
 
 /// Our end's name: see [`ExtraInfo`].
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{TcpListener, open_connection, streams::SockName};
+///
+/// # loxley_runtime::run(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+/// let SockName(name) = writer.get_extra_info().unwrap();
+/// assert_eq!(name.as_inet(), Some(listener.accept().await?.1));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct SockName(pub Endpoint);
 

@@ -109,6 +109,21 @@ impl StreamWriter {
     /// # Panics
     ///
     /// As [`write`](Self::write).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.writelines(["GET / HTTP/1.1\r\n", "Host: a\r\n", "\r\n"]);
+    /// drop(writer);
+    /// let (mut reader, _writer) = streams::from_unix(theirs);
+    /// assert_eq!(reader.readline().await?, b"GET / HTTP/1.1\r\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn writelines<I>(&self, pieces: I)
     where
@@ -150,6 +165,25 @@ impl StreamWriter {
     }
 
     /// Ends our half behind what is queued: the peer sees the end, and may still write. A second call changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// The end of a question, on a connection that stays for the answer:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, writer) = streams::from_unix(ours);
+    /// writer.write(b"question");
+    /// writer.write_eof();
+    /// let (mut their_reader, their_writer) = streams::from_unix(theirs);
+    /// assert_eq!(their_reader.read_to_end().await?, b"question");
+    /// their_writer.write(b"answer");
+    /// assert_eq!(reader.readexactly(6).await?, b"answer");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn write_eof(&self) {
         self.link.write_eof();
@@ -167,11 +201,40 @@ impl StreamWriter {
     /// not take what came for the whole.
     ///
     /// **Differs from asyncio**: there it is a method of the transport, and the peer sees an end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.write(&[0; 16 << 20]); // Nobody reads it.
+    /// writer.abort();
+    /// writer.wait_closed().await?;
+    /// assert_eq!(writer.get_write_buffer_size(), 0, "given up");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn abort(&self) {
         self.link.abort();
     }
 
     /// Whether the connection is closed, or about to be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// assert!(!writer.is_closing());
+    /// writer.clone().close(); // By whichever clone.
+    /// assert!(writer.is_closing());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.link.is_closing()
@@ -193,18 +256,61 @@ impl StreamWriter {
     }
 
     /// How many bytes are queued; behind TLS as many as will go over the wire, some more than were written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.write(b"hello");
+    /// assert_eq!(writer.get_write_buffer_size(), 0, "the system has taken it");
+    /// writer.write(&[0; 16 << 20]);
+    /// assert!(writer.get_write_buffer_size() > 0, "more than it takes");
+    /// # writer.abort();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn get_write_buffer_size(&self) -> usize {
         self.link.held()
     }
 
     /// The water marks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams, streams::WaterMarks};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// assert_eq!(writer.get_write_buffer_limits(), WaterMarks::default());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn get_write_buffer_limits(&self) -> WaterMarks {
         self.link.marks()
     }
 
     /// Sets the water marks.
+    ///
+    /// # Examples
+    ///
+    /// More may be under way on a long, fast line:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams, streams::WaterMarks};
+    /// # loxley_runtime::run(async {
+    /// let (ours, _theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.set_write_buffer_limits(WaterMarks::high_at(8 << 20));
+    /// assert_eq!(writer.get_write_buffer_limits().low(), 2 << 20);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_write_buffer_limits(&self, marks: WaterMarks) {
         self.link.set_marks(marks);
     }
@@ -214,6 +320,18 @@ impl StreamWriter {
     /// # Errors
     ///
     /// If this is no internet connection, or it is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, open_connection};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+    /// assert_eq!(writer.peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "get_extra_info")]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.link.peer_addr()
@@ -224,12 +342,37 @@ impl StreamWriter {
     /// # Errors
     ///
     /// If this is no internet connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, open_connection};
+    /// # loxley_runtime::run(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+    /// assert_eq!(writer.local_addr()?, listener.accept().await?.1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "get_extra_info")]
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.link.local_addr()
     }
 
     /// The socket, to set its options; `None` if this is no socket of ours. It stays in non-blocking mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{TcpListener, open_connection};
+    /// # loxley_runtime::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let (_reader, writer) = open_connection(listener.local_addr()?).await?;
+    /// let socket = writer.socket().expect("TCP has one").try_clone_to_owned()?;
+    /// assert!(std::net::TcpStream::from(socket).nodelay()?); // Any option there is.
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     #[doc(alias = "get_extra_info")]
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {

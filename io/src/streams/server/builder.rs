@@ -181,6 +181,21 @@ impl ServerBuilder {
     }
 
     /// Listens at the Unix-domain socket `path`: see [`start_unix_server`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{open_unix_connection, streams::ServerBuilder};
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-builder-unix-{}", std::process::id()));
+    /// let both = ServerBuilder::new().addr("127.0.0.1:0").unix(&path);
+    /// let server = both.start(|_, writer| async move { writer.write(b"hello") }).await?;
+    /// let (mut reader, _writer) = open_unix_connection(&path).await?;
+    /// assert_eq!(reader.read_to_end().await?, b"hello");
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn unix(mut self, path: impl AsRef<Path>) -> Self {
         self.places.push(Place::Unix(path.as_ref().to_owned()));
         self
@@ -190,12 +205,40 @@ impl ServerBuilder {
     ///
     /// Closing the server closes this handle of the socket. Another process that has the socket, too, goes on with those who
     /// wait to be accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let bound = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let addr = bound.local_addr()?;
+    /// let server = ServerBuilder::new().listener(bound).start(|_, _| async {}).await?;
+    /// assert_eq!(server.local_addr(), Some(addr));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.places.push(Place::Given(listener));
         self
     }
 
     /// The same for a Unix-domain socket. Its file is another's, and stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # use std::os::unix::net::UnixListener;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-builder-bound-{}", std::process::id()));
+    /// let bound = UnixListener::bind(&path)?;
+    /// let server = ServerBuilder::new().unix_listener(bound).start(|_, _| async {}).await?;
+    /// server.close();
+    /// assert!(path.exists(), "it was not ours to remove");
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn unix_listener(mut self, listener: UnixListener) -> Self {
         self.places.push(Place::GivenUnix(listener));
         self
@@ -214,12 +257,39 @@ impl ServerBuilder {
     }
 
     /// How many connections may wait to be accepted on each socket; the system caps it. Default: 4096.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let few = ServerBuilder::new().addr("127.0.0.1:0").backlog(16);
+    /// assert!(few.start(|_, _| async {}).await?.is_serving());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn backlog(mut self, count: u32) -> Self {
         self.backlog = i32::try_from(count).unwrap_or(i32::MAX);
         self
     }
 
     /// Whether several sockets may listen on one port and share its connections (`SO_REUSEPORT`). Default: no.
+    ///
+    /// # Examples
+    ///
+    /// The next version of a program starts before the old one has ended:
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let shared = |addr: &str| ServerBuilder::new().addr(addr).reuse_port(true);
+    /// let old = shared("127.0.0.1:0").start(|_, _| async {}).await?;
+    /// let addr = old.local_addr().unwrap();
+    /// let new = shared(&addr.to_string()).start(|_, _| async {}).await?;
+    /// assert_eq!(new.local_addr(), Some(addr));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn reuse_port(mut self, share: bool) -> Self {
         self.shares_port = share;
         self
@@ -230,6 +300,21 @@ impl ServerBuilder {
     /// # Panics
     ///
     /// If it is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{open_connection, streams::ServerBuilder};
+    /// # loxley_runtime::run(async {
+    /// let one_by_one = ServerBuilder::new().addr("127.0.0.1:0").max_connections(1);
+    /// let server = one_by_one.start(|_, writer| async move { writer.write(b"next") }).await?;
+    /// for _ in 0..3 {
+    ///     let (mut reader, _writer) = open_connection(server.local_addr().unwrap()).await?;
+    ///     assert_eq!(reader.read_to_end().await?, b"next");
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn max_connections(mut self, count: usize) -> Self {
         assert!(
@@ -241,12 +326,36 @@ impl ServerBuilder {
     }
 
     /// Whether the system asks silent TCP peers, after a long time, if they are still there (`SO_KEEPALIVE`). Default: no.
+    ///
+    /// # Examples
+    ///
+    /// For peers that may vanish without a word:
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let server = ServerBuilder::new().addr("127.0.0.1:0").keep_alive(true).start(|_, _| async {}).await?;
+    /// assert!(server.is_serving());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn keep_alive(mut self, keep: bool) -> Self {
         self.settings.keep_alive = keep;
         self
     }
 
     /// Whether small writes are sent at once on TCP (`TCP_NODELAY`). Default: yes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let bulk = ServerBuilder::new().addr("127.0.0.1:0").nodelay(false).start(|_, _| async {}).await?;
+    /// assert!(bulk.is_serving());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.settings.nodelay = nodelay;
         self
@@ -254,12 +363,41 @@ impl ServerBuilder {
 
     /// Whether the server listens as soon as it is made, or binds only and waits for
     /// [`start_serving`](Server::start_serving). Default: at once.
+    ///
+    /// # Examples
+    ///
+    /// Bound while there are the rights to, served once everything is ready:
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let bound = ServerBuilder::new().addr("127.0.0.1:0").start_serving(false);
+    /// let server = bound.start(|_, _| async {}).await?;
+    /// assert!(!server.is_serving() && server.local_addr().is_some());
+    /// server.start_serving().unwrap();
+    /// assert!(server.is_serving());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn start_serving(mut self, at_once: bool) -> Self {
         self.serves_at_once = at_once;
         self
     }
 
     /// Whether the files of Unix-domain sockets are removed when the server is closed. Default: yes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-builder-keep-{}", std::process::id()));
+    /// let kept = ServerBuilder::new().unix(&path).cleanup_socket(false);
+    /// kept.start(|_, _| async {}).await?.close();
+    /// assert!(path.exists());
+    /// # std::fs::remove_file(&path)
+    /// # }).unwrap();
+    /// ```
     pub fn cleanup_socket(mut self, clean: bool) -> Self {
         self.cleans_up = clean;
         self
@@ -274,6 +412,17 @@ impl ServerBuilder {
     /// # Cancel safety
     ///
     /// Nothing stays bound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let nowhere = ServerBuilder::new().start(|_, _| async {}).await;
+    /// assert!(nowhere.is_err(), "there is nowhere to listen");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn start<H, F>(self, handler: H) -> io::Result<Server>
     where
         H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,

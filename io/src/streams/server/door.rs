@@ -17,6 +17,19 @@ use crate::streams::socket::Socket;
 use crate::sys;
 
 /// One end of a connection, or where a server listens.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::{start_server, streams::Endpoint};
+///
+/// # loxley_runtime::run(async {
+/// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+/// let names: Vec<String> = server.sockets().iter().map(Endpoint::to_string).collect();
+/// assert!(names[0].starts_with("127.0.0.1:"));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -28,6 +41,19 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// The internet address, if it is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::start_server;
+    /// # loxley_runtime::run(async {
+    /// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+    /// let ports: Vec<_> =
+    ///     server.sockets().iter().filter_map(|end| Some(end.as_inet()?.port())).collect();
+    /// assert_eq!(ports, [server.local_addr().unwrap().port()]);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn as_inet(&self) -> Option<SocketAddr> {
         match self {
@@ -37,6 +63,18 @@ impl Endpoint {
     }
 
     /// The path, if it is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::start_unix_server;
+    /// # loxley_runtime::run(async {
+    /// # let path = std::env::temp_dir().join(format!("loxley-endpoint-{}", std::process::id()));
+    /// let server = start_unix_server(|_, _| async {}, &path).await?;
+    /// assert_eq!(server.sockets()[0].as_pathname(), Some(&*path));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn as_pathname(&self) -> Option<&Path> {
         match self {

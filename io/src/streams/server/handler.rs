@@ -20,6 +20,28 @@ use sealed::Sealed as _;
 /// What a handler of [`start_server`](crate::start_server) may end with: `()`, or a `Result` whose error can be shown.
 ///
 /// Sealed.
+///
+/// # Examples
+///
+/// With or without errors, of any type that can be printed:
+///
+/// ```
+/// use loxley_io::start_server;
+///
+/// # loxley_runtime::run(async {
+/// let silent = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+/// let reports = start_server(
+///     |mut reader, _| async move {
+///         let line = reader.readline().await.map_err(|error| error.to_string())?;
+///         if line == b"quit\n" { Ok(()) } else { Err("unknown command".to_owned()) }
+///     },
+///     "127.0.0.1:0",
+/// )
+/// .await?;
+/// # drop((silent, reports));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a connection's handler cannot give `{Self}`",
     label = "the handler's future gives `{Self}`",

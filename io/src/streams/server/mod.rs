@@ -93,6 +93,20 @@ impl Shared {
     }
 
     /// Listens at every door, and puts a task behind each.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::{ServeError, ServerBuilder};
+    /// # loxley_runtime::run(async {
+    /// let bound = ServerBuilder::new().addr("127.0.0.1:0").start_serving(false);
+    /// let server = bound.start(|_, _| async {}).await?;
+    /// assert!(server.start_serving().is_ok());
+    /// server.close();
+    /// assert!(matches!(server.start_serving(), Err(ServeError::Closed)));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     fn start_serving(self: &Arc<Self>) -> Result<(), ServeError> {
         let (bound, spawn) = {
             let mut stage = self.stage.lock();
@@ -135,6 +149,19 @@ impl Shared {
     }
 
     /// Nobody gets in any more; who is in may stay. Only the first call does anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{open_connection, start_server};
+    /// # loxley_runtime::run(async {
+    /// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+    /// let addr = server.local_addr().unwrap();
+    /// server.close();
+    /// assert!(open_connection(addr).await.is_err(), "nobody is let in any more");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     fn close(&self, why: Option<io::Error>) {
         let before = {
             let mut stage = self.stage.lock();
@@ -195,6 +222,20 @@ impl Server {
     }
 
     /// Where the server listens, or is bound to listen; nowhere once it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let two = ServerBuilder::new().addr("127.0.0.1:0").addr("127.0.0.1:0");
+    /// let server = two.start(|_, _| async {}).await?;
+    /// assert_eq!(server.sockets().len(), 2);
+    /// server.close();
+    /// assert!(server.sockets().is_empty());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn sockets(&self) -> Vec<Endpoint> {
         match self.shared.is_closed() {
@@ -204,18 +245,61 @@ impl Server {
     }
 
     /// The first internet address of [`sockets`](Self::sockets).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::start_server;
+    /// # loxley_runtime::run(async {
+    /// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+    /// println!("listening on {}", server.local_addr().expect("an internet address"));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.sockets().iter().find_map(Endpoint::as_inet)
     }
 
     /// Whether connections are accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::start_server;
+    /// # loxley_runtime::run(async {
+    /// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+    /// assert!(server.is_serving());
+    /// server.close();
+    /// assert!(!server.is_serving());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_serving(&self) -> bool {
         matches!(*self.shared.stage.lock(), Stage::Serving(_))
     }
 
     /// How many connections there are. A snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{open_connection, start_server};
+    /// # loxley_runtime::run(async {
+    /// let echo = |mut reader: loxley_io::StreamReader, writer: loxley_io::StreamWriter| async move {
+    ///     let line = reader.readline().await?;
+    ///     writer.write(&line);
+    ///     reader.read_to_end().await.map(drop)
+    /// };
+    /// let server = start_server(echo, "127.0.0.1:0").await?;
+    /// let (mut reader, writer) = open_connection(server.local_addr().unwrap()).await?;
+    /// writer.write(b"hello\n");
+    /// reader.readline().await?; // Now it is being served.
+    /// assert_eq!(server.connections(), 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.roster.count()
@@ -250,6 +334,21 @@ impl Server {
     /// Dropped, it closes the server; connections live on.
     ///
     /// **Differs from asyncio**: a server closed by others is a value, not a `CancelledError`.
+    ///
+    /// # Examples
+    ///
+    /// Until another task closes it:
+    ///
+    /// ```
+    /// # use loxley_io::{start_server, streams::ServeError};
+    /// # loxley_runtime::run(async {
+    /// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+    /// let other = server.clone();
+    /// loxley_runtime::create_task(async move { other.close() });
+    /// assert!(matches!(server.serve_forever().await, Err(ServeError::Closed)));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn serve_forever(&self) -> Result<Infallible, ServeError> {
         let _alone = Alone::with(&self.shared)?;
         self.start_serving()?;
@@ -276,6 +375,25 @@ impl Server {
     /// Dropped, it drops `future` and closes the server; connections live on.
     ///
     /// **Differs from asyncio**: in place of `async with server`.
+    ///
+    /// # Examples
+    ///
+    /// For a test, or a tool that serves while it does something else:
+    ///
+    /// ```
+    /// # use loxley_io::{open_connection, start_server};
+    /// # loxley_runtime::run(async {
+    /// let server = start_server(|_, writer| async move { writer.write(b"hello") }, "127.0.0.1:0").await?;
+    /// let addr = server.local_addr().unwrap();
+    /// let heard = server.serving(async {
+    ///     let (mut reader, _writer) = open_connection(addr).await?;
+    ///     reader.read_to_end().await
+    /// });
+    /// assert_eq!(heard.await??, b"hello");
+    /// assert!(open_connection(addr).await.is_err(), "it is closed");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "__aenter__")]
     pub async fn serving<F: Future>(&self, future: F) -> Result<F::Output, ServeError> {
         self.start_serving()?;
@@ -295,6 +413,28 @@ impl Server {
 
     /// Closes every connection behind what is queued on it, as by [`StreamWriter::close`](super::StreamWriter::close): the
     /// handlers' readers see the end.
+    ///
+    /// # Examples
+    ///
+    /// The orderly end: nobody new, those that are here are told, and waited for.
+    ///
+    /// ```
+    /// # use loxley_io::{open_connection, start_server};
+    /// # loxley_runtime::run(async {
+    /// let wait_for_end = |mut reader: loxley_io::StreamReader, writer: loxley_io::StreamWriter| async move {
+    ///     writer.write(b"welcome\n");
+    ///     reader.read_to_end().await.map(drop)
+    /// };
+    /// let server = start_server(wait_for_end, "127.0.0.1:0").await?;
+    /// let (mut reader, _writer) = open_connection(server.local_addr().unwrap()).await?;
+    /// reader.readline().await?;
+    /// server.close();
+    /// server.close_clients();
+    /// server.wait_closed().await;
+    /// assert_eq!(reader.read_to_end().await?, b"");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn close_clients(&self) {
         for link in self.shared.roster.links() {
             link.close();
@@ -302,6 +442,27 @@ impl Server {
     }
 
     /// Closes every connection at once, as by [`StreamWriter::abort`](super::StreamWriter::abort).
+    ///
+    /// # Examples
+    ///
+    /// When the time for an orderly end is over:
+    ///
+    /// ```
+    /// # use loxley_io::{open_connection, start_server};
+    /// # loxley_runtime::run(async {
+    /// let stuck = |_reader, writer: loxley_io::StreamWriter| async move {
+    ///     writer.write(b"welcome\n");
+    ///     std::future::pending::<()>().await
+    /// };
+    /// let server = start_server(stuck, "127.0.0.1:0").await?;
+    /// let (mut reader, _writer) = open_connection(server.local_addr().unwrap()).await?;
+    /// reader.readline().await?;
+    /// server.close();
+    /// server.abort_clients();
+    /// assert!(reader.read_to_end().await.is_err(), "broken off");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn abort_clients(&self) {
         for link in self.shared.roster.links() {
             link.abort();
@@ -313,6 +474,19 @@ impl Server {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::start_server;
+    /// # loxley_runtime::run(async {
+    /// let server = start_server(|_, _| async {}, "127.0.0.1:0").await?;
+    /// server.close();
+    /// server.wait_closed().await;
+    /// assert_eq!(server.connections(), 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn wait_closed(&self) {
         self.shared.closed.wait().await;
         self.shared.porters.at_most(0).await;
