@@ -7,10 +7,11 @@
 //! Every callback is called exactly once, unless it is removed before: [`Steps`] that are dropped unpolled, because the
 //! runtime goes, call them where they are dropped. None is called or dropped while the list is locked.
 
+use super::TaskRef;
 use super::failure::panic_message;
 use super::state::Watch;
 use super::unhandled::{Cause, Reporter, UnhandledError};
-use super::{TaskRef, drop_quietly};
+use crate::payload::drop_quietly;
 use loxley_sync::Context;
 use loxley_sync::ambient::{inherit_context, run_in};
 use std::fmt;
