@@ -35,6 +35,7 @@ mod group;
 mod id;
 pub mod lowlevel;
 mod metrics;
+mod payload;
 mod queue;
 mod rng;
 mod runner;

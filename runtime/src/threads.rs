@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -18,6 +18,7 @@ use loxley_sync::prim::lock::{Condvar, Mutex};
 use crate::blocking::JobError;
 use crate::clock::real_now;
 use crate::current;
+use crate::payload::contain;
 use crate::runtime::Handle;
 use crate::task::{Panic, Task, TaskError, TaskRef};
 
@@ -382,9 +383,7 @@ impl<T: Send + 'static> Shared<T> {
 
 /// Runs a user's callback. The panic hook has reported what it catches.
 fn call(callback: Callback, task: &TaskRef) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(task))) {
-        crate::blocking::drop_payload(payload);
-    }
+    contain(|| callback(task));
 }
 
 /// The task calls this when it ends. Any other call is none of its, and ignored.

@@ -50,6 +50,8 @@ use loxley_sync::ambient::{self, WaitKind};
 use loxley_sync::prim::atomic::{AtomicBool, Ordering};
 use loxley_sync::prim::lock::{Mutex, MutexGuard};
 
+use crate::payload::{self, contain};
+
 // std's in every flavour: models need the unsized coercion, and the stage has a lock of its own.
 use std::sync::Arc;
 
@@ -158,24 +160,6 @@ where
     (slot, job)
 }
 
-/// Runs `f`, which may drop or wake what belongs to a user, and contains its panic: the panic hook has reported it already.
-pub(super) fn contained(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        drop_payload(payload);
-    }
-}
-
-/// Drops what a panic carried, whose own drop may panic in turn.
-#[expect(
-    clippy::mem_forget,
-    reason = "a payload that panics in drop may carry another one that does, without end"
-)]
-pub(crate) fn drop_payload(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(second);
-    }
-}
-
 impl<F, T> Slot<F, T>
 where
     F: FnOnce() -> T,
@@ -229,8 +213,8 @@ where
         let result = catch_unwind(AssertUnwindSafe(f)).map_err(JobError::Panicked);
         match self.finish(result) {
             Finished::Wake(None) => {}
-            Finished::Wake(Some(waker)) => contained(|| waker.wake()),
-            Finished::Drop(result) => contained(|| drop(result)),
+            Finished::Wake(Some(waker)) => contain(|| waker.wake()),
+            Finished::Drop(result) => contain(|| drop(result)),
         }
     }
 
@@ -246,9 +230,9 @@ where
         let unrun = mem::replace(&mut stage.work, Work::Done(Err(error)));
         let waker = stage.waker.take();
         drop(stage);
-        contained(|| drop(unrun));
+        contain(|| drop(unrun));
         if let Some(waker) = waker {
-            contained(|| waker.wake());
+            contain(|| waker.wake());
         }
     }
 
@@ -375,7 +359,7 @@ impl fmt::Debug for JobError {
         match self {
             Self::Panicked(payload) => f
                 .debug_tuple("Panicked")
-                .field(&panic_text(payload.as_ref()))
+                .field(&payload::text(payload.as_ref()))
                 .finish(),
             Self::ShutDown => f.write_str("ShutDown"),
             Self::NoThread(kind) => f.debug_tuple("NoThread").field(kind).finish(),
@@ -389,7 +373,7 @@ impl fmt::Display for JobError {
             Self::Panicked(payload) => write!(
                 f,
                 "the closure panicked: {}",
-                panic_text(payload.as_ref()).unwrap_or("(no text)")
+                payload::text(payload.as_ref()).unwrap_or("(no text)")
             ),
             Self::ShutDown => f.write_str("the pool was shut down before the closure started"),
             Self::NoThread(kind) => write!(f, "the pool could not start a thread: {kind}"),
@@ -398,11 +382,3 @@ impl fmt::Display for JobError {
 }
 
 impl std::error::Error for JobError {}
-
-/// The text of a panic, if it carried one.
-fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-}

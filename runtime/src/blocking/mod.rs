@@ -28,6 +28,5 @@ mod pool;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
-pub(crate) use job::drop_payload;
 pub use job::{Job, JobError};
 pub use pool::{Hook, Pool, PoolConfig, PoolStats, StuckThread};

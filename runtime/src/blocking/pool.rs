@@ -48,7 +48,8 @@ use loxley_sync::prim::{CachePadded, spin_loop, thread};
 
 use crate::clock::real_now as now;
 
-use super::job::{self, Job, Refusal, Runnable, contained};
+use super::job::{self, Job, Refusal, Runnable};
+use crate::payload::contain;
 
 // std's in every flavour: closures are shared unsized, and nothing is published by the count itself.
 use std::sync::Arc;
@@ -368,7 +369,7 @@ impl Shared {
     /// P1, or the end of the attempt: the seat is given back when no thread can be made, or when naming it panics.
     fn make_thread(this: &Arc<Self>, seat: usize) {
         let mut failed = Some(io::ErrorKind::Other);
-        contained(|| {
+        contain(|| {
             let name = (this.config.thread_name)();
             this.inner.lock().record(seat).name.clone_from(&name);
             let pool = this.clone();
@@ -427,7 +428,7 @@ impl Shared {
     fn live(this: &Arc<Self>, seat: usize) {
         let config = &this.config;
         for hook in [&config.on_thread, &config.on_start].into_iter().flatten() {
-            contained(|| hook());
+            contain(|| hook());
         }
         let me = Arc::new(Sleeper {
             seat,
@@ -441,12 +442,12 @@ impl Shared {
             runnable.run();
             if let Some(hook) = &config.on_idle {
                 this.inner.lock().record(seat).job = None;
-                contained(|| hook());
+                contain(|| hook());
             }
             searching = false;
         }
         if let Some(hook) = &config.on_stop {
-            contained(|| hook());
+            contain(|| hook());
         }
         Self::end(this, seat);
     }

@@ -241,7 +241,7 @@ impl Registration {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<ReadyEvent>> {
-        poll_ready_as(self.source(), cx, direction, None, None)
+        poll_ready_as(self.source(), cx, direction, || WaiterId::POLL, None)
     }
 
     /// R1 without waiting: the event that makes an operation of this direction worth trying, if there is one.
@@ -384,7 +384,7 @@ impl Registration {
         direction: Direction,
         operation: impl FnMut() -> io::Result<Attempt<T>>,
     ) -> Poll<io::Result<T>> {
-        self.poll_attempt_as(cx, direction, None, None, operation)
+        self.poll_attempt_as(cx, direction, || WaiterId::POLL, None, operation)
     }
 
     /// Tries `operation` once, now, without waiting.
@@ -418,8 +418,12 @@ impl Registration {
         };
         loop {
             match operation() {
-                Ok(value) => return Ok(value),
-                Err(error) => self.next_try(direction, event, error)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clear_ready(event, direction);
+                    return Err(error);
+                }
+                done => return done,
             }
         }
     }
@@ -542,7 +546,7 @@ impl Registration {
             id: WaiterId::POLL,
         };
         std::future::poll_fn(move |cx| {
-            poll_ready_as(self.source(), cx, direction, Some(&mut waiting), Some(at))
+            poll_ready_as(self.source(), cx, direction, || waiting.id(), Some(at))
         })
     }
 
@@ -551,23 +555,16 @@ impl Registration {
         self.driver.slab().get(self.key)
     }
 
-    /// `waiting` is the place of a future among those that wait; without one it is that of the poll functions.
     fn poll_attempt_as<T>(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
-        mut waiting: Option<&mut Waiting<'_>>,
+        mut id: impl FnMut() -> WaiterId,
         at: Option<&'static Location<'static>>,
         mut operation: impl FnMut() -> io::Result<Attempt<T>>,
     ) -> Poll<io::Result<T>> {
         let source = self.source();
-        let mut event = ready!(poll_ready_as(
-            source,
-            cx,
-            direction,
-            waiting.as_deref_mut(),
-            at
-        ))?;
+        let mut event = ready!(poll_ready_as(source, cx, direction, &mut id, at))?;
         if poll_budget(cx).is_pending() {
             wait_reason(WaitKind::Turn, at);
             return Poll::Pending;
@@ -581,47 +578,29 @@ impl Registration {
                         source.clear_drained(event, direction);
                     return Poll::Ready(Ok(value));
                 }
-                Err(error) => {
-                    let waiting = waiting.as_deref_mut();
-                    event = ready!(poll_next_try(
-                        source, cx, direction, event, error, waiting, at
-                    ))?;
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let (Cleared::Cleared | Cleared::Newer) = source.clear(event, direction);
+                    event = ready!(poll_ready_as(source, cx, direction, &mut id, at))?;
                 }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
-
-    /// After a try that `event` promised: whether to try again at once.
-    fn next_try(
-        &self,
-        direction: Direction,
-        event: ReadyEvent,
-        error: io::Error,
-    ) -> io::Result<()> {
-        match error.kind() {
-            io::ErrorKind::Interrupted => return Ok(()),
-            io::ErrorKind::WouldBlock => self.clear_ready(event, direction),
-            _ => {}
-        }
-        Err(error)
-    }
 }
 
-/// R1, in the place `waiting`: its number is drawn only if it has to wait.
+/// R1 for the waiter `id`, which is drawn only if it has to wait.
 #[inline]
 fn poll_ready_as(
     source: &Source,
     cx: &mut Context<'_>,
     direction: Direction,
-    waiting: Option<&mut Waiting<'_>>,
+    id: impl FnOnce() -> WaiterId,
     at: Option<&'static Location<'static>>,
 ) -> Poll<io::Result<ReadyEvent>> {
     let found = match source.look(direction) {
         Ok(Some(event)) => return Poll::Ready(Ok(event)),
-        Ok(None) => {
-            let id = waiting.map_or(WaiterId::POLL, Waiting::id);
-            source.poll_wait(direction, id, cx.waker())
-        }
+        Ok(None) => source.poll_wait(direction, id(), cx.waker()),
         Err(ShutDown) => Poll::Ready(Err(ShutDown)),
     };
     match found {
@@ -631,26 +610,6 @@ fn poll_ready_as(
             wait_reason(WaitKind::Io, at);
             Poll::Pending
         }
-    }
-}
-
-/// After a try that `event` promised: when to try again, unless `error` is to be told.
-fn poll_next_try(
-    source: &Source,
-    cx: &mut Context<'_>,
-    direction: Direction,
-    event: ReadyEvent,
-    error: io::Error,
-    waiting: Option<&mut Waiting<'_>>,
-    at: Option<&'static Location<'static>>,
-) -> Poll<io::Result<ReadyEvent>> {
-    match error.kind() {
-        io::ErrorKind::Interrupted => Poll::Ready(Ok(event)),
-        io::ErrorKind::WouldBlock => {
-            let (Cleared::Cleared | Cleared::Newer) = source.clear(event, direction);
-            poll_ready_as(source, cx, direction, waiting, at)
-        }
-        _ => Poll::Ready(Err(error)),
     }
 }
 
@@ -738,14 +697,17 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Waiting {
-            registration,
-            direction,
-            ..
-        } = this.waiting;
+        let registration = this.waiting.registration;
+        let direction = this.waiting.direction;
+        let waiting = &mut this.waiting;
         // Nearly every operation is done at its first try: a number is drawn only by those that wait.
-        let waiting = Some(&mut this.waiting);
-        registration.poll_attempt_as(cx, direction, waiting, Some(this.at), &mut this.operation)
+        registration.poll_attempt_as(
+            cx,
+            direction,
+            || waiting.id(),
+            Some(this.at),
+            &mut this.operation,
+        )
     }
 }
 

@@ -197,7 +197,7 @@ impl<E: Send + 'static> Children<E> {
             }
         };
         if let Some(later) = later {
-            crate::task::drop_quietly(later);
+            crate::payload::drop_quietly(later);
         }
         self.abort();
     }

@@ -2,10 +2,11 @@
 
 use super::shared::Shared;
 use crate::current;
-use crate::task::{Locals, Site, Task, TaskRef, drop_quietly, waker_of};
+use crate::payload::contain;
+use crate::task::{Locals, Site, Task, TaskRef, waker_of};
 use std::cell::RefCell;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -76,9 +77,7 @@ pub(crate) fn create_local<F: Future + 'static>(
     Ok(locals.create(future, id, at, |task| {
         if let Some(hook) = &shared.config.on_task_spawn {
             let task_ref = task.as_ref();
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&task_ref))) {
-                drop_quietly(payload);
-            }
+            contain(|| hook(&task_ref));
         }
         shared.admit_main(task)
     }))

@@ -288,11 +288,8 @@ fn watch(shared: &Shared) {
         };
         shared.remotes.len()
     ];
-    let mut fast_left = 0;
-    let mut tick = TICK;
+    let mut pace = Pace::new();
     while !monitor.doze.is_stopping() {
-        // ordering: relaxed; see *Changing gear*.
-        let slow = monitor.slow.load(Ordering::Relaxed);
         if shared.idle.all_asleep() {
             monitor.doze.rest(|| shared.idle.all_asleep());
             // The rest may have taken the token of `stop`, and nobody gives another.
@@ -300,7 +297,10 @@ fn watch(shared: &Shared) {
                 return;
             }
         }
-        thread::park_timeout(if slow { SLOW_TICK } else { tick });
+        // After the rest, which may have taken the token of a push as well.
+        // ordering: relaxed; see *Changing gear*.
+        let slow = monitor.slow.load(Ordering::Relaxed);
+        thread::park_timeout(if slow { SLOW_TICK } else { pace.tick });
         if monitor.doze.is_stopping() {
             return;
         }
@@ -309,24 +309,48 @@ fn watch(shared: &Shared) {
         if monitor.slow.load(Ordering::Relaxed) {
             continue;
         }
+        if slow {
+            pace.left = FAST_TICKS;
+        }
+        if pace.goes_on_fast(helped) {
+            continue;
+        }
+        // ordering: relaxed; see *Changing gear*.
+        monitor.slow.store(true, Ordering::Relaxed);
+        thread::park_timeout(TICK);
+        if shared.has_something_to_take() {
+            // ordering: as above.
+            monitor.slow.store(false, Ordering::Relaxed);
+            pace.left = FAST_TICKS;
+        }
+    }
+}
+
+/// How often the workers are looked at in the fast gear, and for how many looks more.
+struct Pace {
+    tick: Duration,
+    left: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            tick: TICK,
+            left: FAST_TICKS,
+        }
+    }
+
+    /// After a fast look: whether another one follows.
+    fn goes_on_fast(&mut self, helped: bool) -> bool {
         if helped {
-            tick = TICK;
+            *self = Self::new();
+            return true;
         }
-        if slow || helped {
-            fast_left = FAST_TICKS;
-        } else if fast_left > 1 {
-            fast_left -= 1;
-        } else {
-            tick = CALM_TICK.min(2 * tick);
-            // ordering: relaxed; see *Changing gear*.
-            monitor.slow.store(true, Ordering::Relaxed);
-            thread::park_timeout(TICK);
-            if shared.has_something_to_take() {
-                // ordering: as above.
-                monitor.slow.store(false, Ordering::Relaxed);
-                fast_left = FAST_TICKS;
-            }
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.tick = CALM_TICK.min(2 * self.tick);
         }
+        self.left > 0
     }
 }
 
@@ -411,5 +435,33 @@ fn report_if_slow(shared: &Shared, remote: &Remote, seen: &mut Seen, now: Instan
         shared.report(format!(
             "{task} has blocked its worker in one poll for {stuck_for:.1?}; give long computations and blocking calls to `to_thread`"
         ));
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::{CALM_TICK, FAST_TICKS, Pace, TICK};
+
+    /// Looks in vain until the gear is slow; so many looks.
+    fn look_in_vain(pace: &mut Pace) -> u32 {
+        pace.left = FAST_TICKS;
+        let mut looks = 1;
+        while pace.goes_on_fast(false) {
+            looks += 1;
+        }
+        looks
+    }
+
+    #[test]
+    fn looks_in_vain_come_less_often_and_one_that_helps_brings_them_back() {
+        let mut pace = Pace::new();
+        let mut ticks = vec![];
+        for _ in 0..5 {
+            ticks.push(pace.tick);
+            assert_eq!(look_in_vain(&mut pace), FAST_TICKS);
+        }
+        assert_eq!(ticks, [TICK, 2 * TICK, 4 * TICK, CALM_TICK, CALM_TICK]);
+        assert!(pace.goes_on_fast(true));
+        assert_eq!(pace.tick, TICK);
     }
 }

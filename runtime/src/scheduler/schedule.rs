@@ -11,11 +11,10 @@
 use super::core::Core;
 use super::shared::Shared;
 use crate::current;
+use crate::payload::contain;
 use crate::task::{
-    self, Fresh, Place, Reporter, Schedule, Scheduled, Steps, TaskId, TaskRef, Turn, drop_quietly,
-    refuse,
+    self, Fresh, Place, Reporter, Schedule, Scheduled, Steps, TaskId, TaskRef, Turn, refuse,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl Schedule for Shared {
@@ -196,9 +195,7 @@ impl Shared {
             task_ref.set_name(name);
         }
         if let Some(hook) = &self.config.on_task_spawn {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&task_ref))) {
-                drop_quietly(payload);
-            }
+            contain(|| hook(&task_ref));
         }
         task
     }

@@ -9,6 +9,7 @@ use super::shared::{Config, Remote, Seat, Shared};
 use crate::blocking::Pool;
 use crate::current::{self, Current};
 use crate::driver::Wait;
+use crate::payload::contain;
 use crate::task::{Scheduled, Turn};
 use loxley_sync::prim::Backoff;
 use loxley_sync::prim::atomic::Ordering;
@@ -16,7 +17,6 @@ use loxley_sync::prim::thread::{self, JoinHandle};
 use loxley_sync::wait::WakeBatch;
 use std::cell::RefMut;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A worker that has just fired timers does not wake for the next ones sooner than this: a hundred thousand sleepers would
@@ -116,9 +116,7 @@ pub(super) fn precise_sleep() {
 /// Runs a callback of the user; its panic has been reported by the panic hook and must not end the worker.
 pub(super) fn call_hook(hook: Option<&super::Hook>) {
     if let Some(hook) = hook {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook())) {
-            crate::task::drop_quietly(payload);
-        }
+        contain(|| hook());
     }
 }
 

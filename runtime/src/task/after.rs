@@ -4,9 +4,9 @@
 //! worker takes it up before T9 and lets it act after ([`Last`]). Called by `run.rs` and by the tickets of task groups. What
 //! is left never crosses threads: a future is dropped by the thread that completes its task.
 
-use super::run::{drop_quietly, is_polling};
+use super::run::is_polling;
+use crate::payload::contain;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Acts when its task is complete.
@@ -56,7 +56,5 @@ impl Drop for Last {
 /// The last share of what is left may hold values of the user, whose drop may panic.
 #[cold]
 fn act(what: Arc<dyn AfterEnd>) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| what.after_end())) {
-        drop_quietly(payload);
-    }
+    contain(|| what.after_end());
 }

@@ -7,18 +7,19 @@
 //! Every callback is called exactly once, unless it is removed before: [`Steps`] that are dropped unpolled, because the
 //! runtime goes, call them where they are dropped. None is called or dropped while the list is locked.
 
+use super::TaskRef;
 use super::failure::panic_message;
 use super::state::Watch;
 use super::unhandled::{Cause, Reporter, UnhandledError};
-use super::{TaskRef, drop_quietly};
+use crate::payload::drop_quietly;
 use loxley_sync::Context;
 use loxley_sync::ambient::{inherit_context, run_in};
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context as PollContext, Poll};
+use std::vec;
 
 /// What a user gives us.
 pub(crate) type Callback = Box<dyn FnOnce(&TaskRef) + Send>;
@@ -43,7 +44,7 @@ pub struct CallbackId(u64);
 /// The list in a task's cold part.
 #[derive(Default)]
 pub(crate) struct Callbacks {
-    list: VecDeque<Entry>,
+    list: Vec<Entry>,
     next_id: u64,
     closed: bool,
 }
@@ -77,7 +78,7 @@ pub(crate) fn register(
         if callbacks.closed {
             late = Some(entry);
         } else {
-            callbacks.list.push_back(entry);
+            callbacks.list.push(entry);
         }
         id
     };
@@ -85,7 +86,7 @@ pub(crate) fn register(
         Some(entry) => Some(Steps {
             task: task.clone(),
             reporter: reporter(),
-            list: VecDeque::from([entry]),
+            list: vec![entry].into_iter(),
         }),
         None => match task.header().state.watch() {
             Watch::Noted => None,
@@ -102,10 +103,10 @@ pub(super) fn close(task: TaskRef, reporter: Reporter) -> Option<Steps> {
         callbacks.closed = true;
         std::mem::take(&mut callbacks.list)
     };
-    (!list.is_empty()).then_some(Steps {
+    (!list.is_empty()).then(|| Steps {
         task,
         reporter,
-        list,
+        list: list.into_iter(),
     })
 }
 
@@ -117,7 +118,7 @@ pub(super) fn remove(task: &TaskRef, id: CallbackId) -> bool {
     let removed = {
         let mut callbacks = cold.callbacks.lock();
         let place = callbacks.list.iter().position(|entry| entry.id == id);
-        place.and_then(|place| callbacks.list.remove(place))
+        place.map(|place| callbacks.list.remove(place))
     };
     removed.is_some()
 }
@@ -127,13 +128,13 @@ pub(super) fn remove(task: &TaskRef, id: CallbackId) -> bool {
 pub struct Steps {
     task: TaskRef,
     reporter: Reporter,
-    list: VecDeque<Entry>,
+    list: vec::IntoIter<Entry>,
 }
 
 impl Steps {
     /// The line that registered the first of them.
     pub(crate) fn registered_at(&self) -> &'static Location<'static> {
-        let first = self.list.front();
+        let first = self.list.as_slice().first();
         first.map_or_else(|| self.task.spawned_at(), |entry| entry.at)
     }
 
@@ -143,7 +144,7 @@ impl Steps {
             reporter,
             list,
         } = self;
-        while let Some(entry) = list.pop_front() {
+        for entry in list {
             let Entry {
                 context, callback, ..
             } = entry;

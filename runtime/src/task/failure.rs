@@ -2,8 +2,8 @@
 //!
 //! Made by `run.rs`, handed out by `join.rs`. A payload of a panic is the user's: nothing here drops one under a lock.
 
-use super::drop_quietly;
 use super::unhandled::Reporter;
+use crate::payload::{self, drop_quietly};
 use loxley_sync::CancelledError;
 use loxley_sync::prim::lock::Mutex;
 use std::any::Any;
@@ -217,9 +217,5 @@ impl fmt::Debug for Panic {
 
 /// The text of a panic, where it has one.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(a payload that is no text)")
+    payload::text(payload).unwrap_or("(a payload that is no text)")
 }

@@ -47,7 +47,7 @@ pub(crate) use raw::Fresh;
 #[doc(hidden)]
 pub use raw::{Scheduled, Turn};
 pub(crate) use registry::{Registry, Roster};
-pub(crate) use run::{current_task, drop_quietly};
+pub(crate) use run::current_task;
 pub(crate) use slot::Slot;
 #[doc(hidden)]
 pub use unhandled::Reporter;

@@ -15,13 +15,13 @@ use super::state::{Complete, EndPoll, StartPoll};
 use super::trace::Trace;
 use super::unhandled::{Cause, Reporter, UnhandledError};
 use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
+use crate::payload::{contain, drop_quietly};
 use loxley_sync::ambient::grants::Watches;
 use loxley_sync::ambient::{self, Asked, Left, WaitKind, WaitReason};
 use loxley_sync::prim::cell::UnsafeCell;
 use std::any::Any;
 use std::cell::Cell as StdCell;
 use std::future::Future;
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -313,9 +313,7 @@ unsafe fn end_with_value<F: Future, S: Schedule>(
 
 /// Calls a waker whose panic is its owner's fault: the panic hook has spoken, the worker goes on.
 pub(super) fn wake_quietly(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        drop_quietly(payload);
-    }
+    contain(|| waker.wake());
 }
 
 /// Whether a task is being polled on this thread.
@@ -357,7 +355,7 @@ unsafe fn finish<F: Future, S: Schedule>(
     if let Some(hook) = scheduler.end_hook() {
         // SAFETY: the task is alive until T9.
         let task = unsafe { TaskRef::retained(header) };
-        call_end_hook(hook, &task);
+        contain(|| hook(&task));
     }
     cell.header.trace.end();
     // Last use of the scheduler but for reports: after T9 the runtime may go.
@@ -408,15 +406,7 @@ unsafe fn finish<F: Future, S: Schedule>(
 /// What the variables hold goes with the task: a `TaskRef` may live long.
 fn drop_context(cold: &Cold) {
     let context = cold.context.lock().take();
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(context))) {
-        drop_quietly(payload);
-    }
-}
-
-fn call_end_hook(hook: &(dyn Fn(&TaskRef) + Send + Sync), task: &TaskRef) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(task))) {
-        drop_quietly(payload);
-    }
+    contain(|| drop(context));
 }
 
 /// The duty of `WakeJoiner`, after T9.
@@ -470,19 +460,6 @@ fn cause_of_drop_panic(payload: Box<dyn Any + Send>) -> Cause {
     let cause = Cause::DropPanic(panic_message(&*payload).to_owned());
     drop_quietly(payload);
     cause
-}
-
-/// Drops a panic's payload, whose own drop may panic, with a payload whose drop may panic.
-pub(crate) fn drop_quietly(mut payload: Box<dyn Any + Send>) {
-    const TRIES: usize = 4;
-    for _ in 0..TRIES {
-        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            Ok(()) => return,
-            Err(next) => payload = next,
-        }
-    }
-    // This goes on for ever, so it is left where it is.
-    let _ = ManuallyDrop::new(payload);
 }
 
 /// # Safety

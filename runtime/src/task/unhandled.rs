@@ -2,7 +2,8 @@
 //!
 //! The handler is user code. It is called with no lock held, and a panic in it is caught: it must not take a worker along.
 
-use super::{TaskRef, drop_quietly};
+use super::TaskRef;
+use crate::payload::drop_quietly;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

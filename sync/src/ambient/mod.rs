@@ -225,9 +225,14 @@ fn install(host: Option<NonNull<dyn Host>>, asked: Asked) -> Outer {
 
 /// Calls `f` with the task that is being polled on this thread, if it is one of a runtime's.
 fn host<R>(f: impl FnOnce(&dyn Host) -> R) -> Option<R> {
-    let host = RECORD.try_with(|record| record.host.get()).ok().flatten()?;
+    let host = recorded_host()?;
     // SAFETY: valid by the contract of `enter_task`: `leave` has not taken it out of the record yet.
     Some(f(unsafe { host.as_ref() }))
+}
+
+#[inline]
+fn recorded_host() -> Option<NonNull<dyn Host>> {
+    RECORD.try_with(|record| record.host.get()).ok().flatten()
 }
 
 /// Puts the outer record back after a poll.

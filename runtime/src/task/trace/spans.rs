@@ -1,11 +1,10 @@
 //! With the feature: one span per task, entered around each poll, and an event for whatever happens to a waker of it.
 
 use super::WakerOp;
+use crate::payload::contain;
 use crate::task::cell::Header;
-use crate::task::drop_quietly;
 use loxley_sync::prim::atomic::{AtomicU64, Ordering};
 use loxley_sync::prim::lock::Mutex;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::Span;
 use tracing::span::EnteredSpan;
 
@@ -78,9 +77,7 @@ impl Trace {
         self.id.store(0, Ordering::Relaxed);
         let span = self.span.lock().take();
         // The subscriber's code runs here, not under the lock; its panic is not the worker's.
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(span))) {
-            drop_quietly(payload);
-        }
+        contain(|| drop(span));
     }
 }
 
