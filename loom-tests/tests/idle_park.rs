@@ -79,10 +79,7 @@ impl Worker {
         self.world.parks[self.index].settle();
         loop {
             if let Some(item) = self.local.pop().or_else(|| self.search()) {
-                if std::mem::take(&mut self.searching)
-                    && self.world.idle.found_work()
-                    && (!self.local.is_empty() || self.has_work())
-                {
+                if std::mem::take(&mut self.searching) && self.world.idle.found_work() {
                     self.world.notify();
                 }
                 return item;

@@ -5,7 +5,7 @@
 //! | edge | method | meaning | duty that comes with it |
 //! |---|---|---|---|
 //! | I1 | `start_searching`, `search_anyway` | at most half of the workers, and whoever saw work in the look after I3 | ends with I2 or I3 |
-//! | I2 | `found_work` | searching → busy, **FoundFence** | the last searcher looks at every queue, and wakes one more if work remains |
+//! | I2 | `found_work` | searching → busy | the last searcher wakes one more, for work may remain |
 //! | I3 | `fall_asleep` | publish "asleep", **SleepFence**, then the caller looks at every queue once more | found something → I5 on oneself |
 //! | I4 | `claim` | after a push and the **PushFence**: none searching, one asleep → claim it | the caller unparks the one claimed |
 //! | I5 | `wake_oneself` | asleep → awake | if somebody claimed it first, it is counted as searching already |
@@ -15,10 +15,9 @@
 //! A pusher makes the item visible, then PushFence, then reads the word. A worker that goes to sleep writes the word, then
 //! SleepFence, then looks at the queues. Both fences are sequentially consistent, so one comes first. PushFence first: the
 //! sleeper's look comes after it and sees the item. SleepFence first: the pusher's read comes after it and sees the sleeper,
-//! or sees that somebody searches. Who relies on searchers relies on the last of them. It leaves by I3, which looks again
-//! after its own fence, or by I2, which does the same: either FoundFence comes after PushFence, and the look sees the item,
-//! or before, and the pusher saw that nobody searched. So somebody looks after the push in every case, and one item from
-//! outside wakes one worker, not two.
+//! or sees that somebody searches. A searcher leaves only by I3, which looks again after its own fence, or by I2, after
+//! which it runs what it found and either is not the last searcher or wakes one more: so somebody looks after the push in
+//! every case.
 //!
 //! A push by a worker into its own slot or queue needs none of this: that worker is awake and looks there next. It claims
 //! a sleeper only to share the work, and only if it sees one without a fence (`claim_if_seen`). That a task may wait while
@@ -95,18 +94,12 @@ impl Idle {
         self.word.fetch_add(SEARCHING, Ordering::Relaxed);
     }
 
-    /// I2: true if this was the last searcher, who must look at every queue once more, its own among them.
+    /// I2: true if this was the last searcher, who wakes another one.
     #[must_use]
     pub fn found_work(&self) -> bool {
-        // ordering: relaxed, the fence below orders it before the caller's look at the queues.
+        // ordering: relaxed; I4, which a last searcher goes on to, has the fence.
         let before = self.word.fetch_sub(SEARCHING, Ordering::Relaxed);
-        let was_last = before % ASLEEP == 1;
-        if was_last {
-            // FoundFence
-            // ordering: sequentially consistent, pairs with PushFence in `claim`.
-            fence(Ordering::SeqCst);
-        }
-        was_last
+        before % ASLEEP == 1
     }
 
     /// I3: the caller is asleep from now on, and must look at every queue once more before it parks.
@@ -131,7 +124,7 @@ impl Idle {
     #[inline]
     pub fn claim(&self) -> Option<usize> {
         // PushFence
-        // ordering: sequentially consistent, pairs with SleepFence in `fall_asleep` and FoundFence in `found_work`.
+        // ordering: sequentially consistent, pairs with SleepFence in `fall_asleep`.
         fence(Ordering::SeqCst);
         let (searching, asleep) = self.load();
         if searching > 0 || asleep == 0 {

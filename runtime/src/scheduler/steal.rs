@@ -38,8 +38,8 @@ impl Core {
 }
 
 impl Shared {
-    /// The look after the SleepFence (I3) and after the FoundFence (I2): is there anything that a search would find? (But for
-    /// the slot of a stuck worker, for which the monitor wakes a sleeper at its every look.)
+    /// The look after the SleepFence (I3): is there anything that a search would find? (But for the slot of a stuck
+    /// worker, for which the monitor wakes a sleeper at its every look.)
     pub(super) fn has_work_for(&self, worker: usize) -> bool {
         !self.injector.is_empty()
             || self

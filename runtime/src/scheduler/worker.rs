@@ -179,11 +179,7 @@ impl Worker<'_> {
     /// I2.
     #[cold]
     fn stop_searching(&self) {
-        if !self.shared.idle.found_work() {
-            return;
-        }
-        let keeps_more = !self.core().local.is_empty();
-        if keeps_more || self.shared.has_work_for(self.index) {
+        if self.shared.idle.found_work() {
             self.shared.notify();
         }
     }
