@@ -523,10 +523,9 @@ impl DriverHandle {
 
 impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let handlers = self.0.lock();
-        f.debug_set()
-            .entries(handlers.iter().map(|(signum, _)| signum))
-            .finish()
+        // Copied out: what is written to is the user's, and is not to be called under the lock.
+        let signums: Vec<_> = self.0.lock().iter().map(|(signum, _)| *signum).collect();
+        f.debug_set().entries(signums).finish()
     }
 }
 
