@@ -690,11 +690,14 @@ fn send<'a>(
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let out = self.out.lock();
+        let (queued, stage) = {
+            let out = self.out.lock();
+            (out.held(), out.stage)
+        };
         f.debug_struct("Link")
             .field("socket", &self.socket)
-            .field("queued", &out.held())
-            .field("stage", &out.stage)
+            .field("queued", &queued)
+            .field("stage", &stage)
             .finish_non_exhaustive()
     }
 }

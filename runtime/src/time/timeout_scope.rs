@@ -200,10 +200,13 @@ impl TimeoutHandle {
 
 impl fmt::Debug for TimeoutHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.state.lock();
+        let (when, stage) = {
+            let state = self.0.state.lock();
+            (state.when, state.stage)
+        };
         f.debug_struct("TimeoutHandle")
-            .field("when", &state.when)
-            .field("stage", &state.stage)
+            .field("when", &when)
+            .field("stage", &stage)
             .finish()
     }
 }
