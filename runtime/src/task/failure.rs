@@ -31,7 +31,7 @@ use std::io;
 pub enum TaskError {
     /// It was asked to stop, and did.
     Cancelled(CancelledError),
-    /// It panicked.
+    /// It panicked. Not in a program that is built with `panic = "abort"`: there, the first panic ends the process.
     Panicked(Panic),
 }
 
