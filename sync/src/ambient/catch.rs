@@ -183,6 +183,9 @@ where
 /// Awaits `future` to its end, whatever is asked of the task meanwhile; a request waits until then, and is heard at the next
 /// place the task waits.
 ///
+/// Limits and groups inside `future` go by their own rules: those requests come from inside. A cancellation that code inside
+/// [raises](CancelledError::reraise) ends `future`, and goes on outwards.
+///
 /// # Cancel safety
 ///
 /// Dropped, it drops `future`: this keeps requests away, not drops.
@@ -244,6 +247,13 @@ impl<F: Future> Future for Uncancellable<F> {
             });
             match ready!(verdict) {
                 Verdict::Done(value) => break value,
+                Verdict::Cancelled(error) if scope.was_raised() => {
+                    // Also in the name of what was held: one error serves all.
+                    this.held = None;
+                    future.set(None);
+                    scope.raise(error, cx);
+                    return Poll::Pending;
+                }
                 Verdict::Cancelled(error) => {
                     this.held.get_or_insert(error);
                 }

@@ -90,6 +90,8 @@ pub struct Scope {
     entered: Option<Entered>,
     /// What its owner asks of the scopes inside, until they have entered.
     asks: Option<CancelledError>,
+    /// Whether the request it was given last was raised inside it.
+    was_raised: bool,
 }
 
 struct Entered {
@@ -107,6 +109,7 @@ impl Scope {
             baseline: None,
             entered: None,
             asks: None,
+            was_raised: false,
         }
     }
 
@@ -217,7 +220,15 @@ impl Scope {
     #[cold]
     fn look_for_mark(&mut self) -> Option<CancelledError> {
         let entered = self.entered.as_ref()?;
-        entered.home.tree().take_mark(entered.place.key)
+        let (error, was_raised) = entered.home.tree().take_mark(entered.place.key)?;
+        self.was_raised = was_raised;
+        Some(error)
+    }
+
+    /// Whether the request that this scope was given came from inside it: what is inside has given up and waits for ever.
+    #[must_use]
+    pub fn was_raised(&self) -> bool {
+        self.was_raised
     }
 
     /// Asks what is inside this scope to stop, in the name of the line `origin`. True: nothing is inside that could hear it,
@@ -274,7 +285,8 @@ impl Scope {
             return entered.home.tree().settle(entered.place.key);
         }
         match (self.baseline, host(|host| host.count())) {
-            (Some(baseline), Some(count)) if count > baseline => Settled::Outside,
+            // No scope around it has entered, so the others are for the whole task.
+            (Some(baseline), Some(count)) if count > baseline && !is_held() => Settled::Outside,
             _ => Settled::Mine,
         }
     }
@@ -452,6 +464,13 @@ fn none_has_entered(mut innermost: Option<NonNull<Frame>>) -> bool {
         innermost = frame.outer;
     }
     true
+}
+
+/// Whether one of the scopes that are being polled in this task holds.
+fn is_held() -> bool {
+    let mut holds = false;
+    for_each_frame(|frame| holds |= frame.kind == Kind::Hold);
+    holds
 }
 
 /// Calls `f` with every scope that is being polled in this task, outermost first.

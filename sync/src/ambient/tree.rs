@@ -94,6 +94,8 @@ struct Node {
     own: usize,
     /// The task's count when this scope was entered.
     baseline: usize,
+    /// Inside a scope that holds: how many requests of those in between there were then.
+    baseline_held: usize,
 }
 
 #[derive(Debug)]
@@ -226,6 +228,7 @@ impl Tree {
             id: state.last_id,
         };
         let baseline = baseline.unwrap_or(state.count);
+        let baseline_held = state.count_held(parent).unwrap_or(0);
         let node = Node {
             key,
             parent,
@@ -235,6 +238,7 @@ impl Tree {
             mark: None,
             own: 0,
             baseline,
+            baseline_held,
         };
         if index == state.nodes.len() {
             state.nodes.push(Some(node));
@@ -276,12 +280,12 @@ impl Tree {
         node.waker.replace(waker.clone())
     }
 
-    /// S3.
-    pub(super) fn take_mark(&self, key: Key) -> Option<CancelledError> {
+    /// S3. And whether it was raised inside the scope, so that what is inside has given up.
+    pub(super) fn take_mark(&self, key: Key) -> Option<(CancelledError, bool)> {
         let mut state = self.0.lock();
         let mark = state.node(key)?.mark.take()?;
         state.marked -= 1;
-        Some(mark.error)
+        Some((mark.error, mark.target == Target::At(key)))
     }
 
     /// S1: the scope asks its own inside to stop. True: there is no scope inside, so it acts itself.
@@ -299,7 +303,8 @@ impl Tree {
         is_leaf
     }
 
-    /// Takes the scope's own requests off the count, and says whether any others were made since it was entered.
+    /// Takes the scope's own requests off the count, and says whether any others were made since it was entered. Inside a
+    /// scope that holds, those of the whole task are not heard: only those of the scopes in between are others.
     pub(super) fn settle(&self, key: Key) -> Settled {
         let mut state = self.0.lock();
         state
@@ -308,12 +313,17 @@ impl Tree {
         let Some(node) = state.node(key) else {
             return Settled::Mine;
         };
-        let (own, baseline) = (std::mem::take(&mut node.own), node.baseline);
+        let own = std::mem::take(&mut node.own);
+        let (parent, baseline, baseline_held) = (node.parent, node.baseline, node.baseline_held);
         state.count = state.count.saturating_sub(own);
-        if state.count <= baseline {
-            Settled::Mine
-        } else {
+        let has_others = match state.count_held(parent) {
+            Some(count) => count > baseline_held,
+            None => state.count > baseline,
+        };
+        if has_others {
             Settled::Outside
+        } else {
+            Settled::Mine
         }
     }
 
@@ -410,6 +420,19 @@ impl State {
             .filter(|node| node.key == key)
     }
 
+    /// If `key` is inside a scope that holds, or is one: the requests made by the scopes from it up to that one.
+    fn count_held(&self, mut key: Key) -> Option<usize> {
+        let mut count = 0;
+        loop {
+            let node = self.peek(key)?;
+            if node.kind == Kind::Hold {
+                return Some(count);
+            }
+            count += node.own;
+            key = node.parent;
+        }
+    }
+
     fn aim(&mut self, target: Target, error: CancelledError) {
         if !self.aimed.iter().any(|(seen, _)| *seen == target) {
             self.aimed.push((target, error));
@@ -460,8 +483,11 @@ impl State {
         let Some(node) = self.node(key) else {
             return;
         };
-        // One error serves all requests that reach the same scope.
-        if node.mark.is_some() {
+        // One error serves all requests that reach the same scope. But one that holds must see that what is inside has given up.
+        if let Some(seen) = &mut node.mark {
+            if node.kind == Kind::Hold && mark.target == Target::At(key) {
+                seen.target = mark.target;
+            }
             return;
         }
         node.mark = Some(Mark {
