@@ -74,6 +74,22 @@ where
     task
 }
 
+/// [`create_task`], with `tell` called before the task can run. Nothing of the runtime is borrowed then.
+pub(crate) fn create_known<F>(
+    future: F,
+    at: &'static Location<'static>,
+    tell: impl FnOnce(TaskRef),
+) -> Option<Task<F::Output>>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let shared = current::with_shared(Arc::clone)?;
+    let (fresh, task) = task::make(future, at);
+    shared.launch_known(fresh.with_context(None), None, tell);
+    Some(task)
+}
+
 /// Starts `future`, which need not be `Send`, as a task that stays on this thread: the one that runs the main future. It takes
 /// its turns together with that one, and ends with it: what is left then is dropped without another poll.
 ///

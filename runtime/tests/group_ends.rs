@@ -92,6 +92,27 @@ fn a_sibling_that_finds_another_failed_adds_no_error_of_its_own() {
 }
 
 #[test]
+fn a_child_is_among_those_that_are_asked_to_stop_from_its_first_step_on() {
+    runtime(2).block_on(async {
+        let missed = Arc::new(AtomicUsize::new(0));
+        for _ in 0..500 {
+            let missed = missed.clone();
+            let group = task_group(|tg: TaskGroup<Infallible>| async move {
+                let inner = tg.clone();
+                tg.create_task(async move {
+                    inner.cancel();
+                    let asked = current_task().map(|task| task.cancelling());
+                    missed.fetch_add(usize::from(asked != Some(1)), Ordering::Relaxed);
+                });
+                Ok(())
+            });
+            let _ = group.await;
+        }
+        assert_eq!(missed.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
 fn a_clean_up_that_awaits_the_failed_child_is_told_and_does_not_hang() {
     both(|| async {
         let failed: Outcome<()> = task_group(|tg: TaskGroup<Trouble>| async move {

@@ -131,7 +131,7 @@ impl<E: Send + 'static> Children<E> {
         }
     }
 
-    /// Notes a child that was spawned, so that it is cancelled with the others.
+    /// Notes a child that is about to run, so that it is cancelled with the others.
     pub fn adopt(&self, child: TaskRef) {
         let mut gone = Vec::new();
         let refused = {
@@ -166,7 +166,8 @@ impl<E: Send + 'static> Children<E> {
         };
         // ordering: release, so that who sees it sees the error that led to it (E3).
         self.aborting.store(true, Ordering::Release);
-        for child in list {
+        // The youngest first: one that awaits another, which it must have been given, is asked before that one ends.
+        for child in list.into_iter().rev() {
             child.cancel_with(SHUTTING_DOWN);
         }
         self.parent.wake();

@@ -6,6 +6,7 @@
 use super::ErrorGroup;
 use super::child::{Child, ChildOutput, Work, poll_catching, run_child, run_limited};
 use super::children::{Children, Closed, Payload, SHUTTING_DOWN};
+use crate::spawn::{NO_RUNTIME, create_known};
 use loxley_sync::CancelledError;
 use loxley_sync::ambient::scope::{Kind, Scope, Settled, Verdict};
 use loxley_sync::ambient::{self, WaitKind};
@@ -236,14 +237,18 @@ impl<E: Send + 'static> TaskGroup<E> {
                 "this task group has not been entered: create its tasks in the body given to `scope`, which has to run"
             ),
         };
-        let work = Work::new(future, ticket);
+        let (work, at) = (Work::new(future, ticket), Location::caller());
+        // Before it can run: a child that sees a sibling fail must be among those that are asked to stop for it.
+        let adopt = |child| self.children.adopt(child);
         let task = if self.children.limit.is_some() {
-            crate::create_task(run_limited(work))
+            create_known(run_limited(work), at, adopt)
         } else {
-            crate::create_task(run_child(work))
+            create_known(run_child(work), at, adopt)
         };
-        self.children.adopt(task.as_ref());
-        Child::new(task)
+        match task {
+            Some(task) => Child::new(task),
+            None => panic!("{NO_RUNTIME}"),
+        }
     }
 
     /// Ends the group early: cancels its children and its body. The errors that come of it are still given. Does nothing

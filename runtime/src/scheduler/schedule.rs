@@ -175,7 +175,18 @@ impl Shared {
     /// [`launch`](Self::launch), but with a name to give and a hook to call before anybody can take the task.
     #[cold]
     pub(crate) fn launch_announced(self: &Arc<Self>, fresh: Fresh<Self>, name: Option<Arc<str>>) {
+        self.launch_known(fresh, name, |_| {});
+    }
+
+    /// [`launch_announced`](Self::launch_announced), where whoever makes the task is told of it too before it can run.
+    pub(crate) fn launch_known(
+        self: &Arc<Self>,
+        fresh: Fresh<Self>,
+        name: Option<Arc<str>>,
+        tell: impl FnOnce(TaskRef),
+    ) {
         let task = self.announce(fresh, name);
+        tell(task.as_ref());
         match current::with_core(self, task, |core, task| core.admit(self, task)) {
             Ok(Ok(())) => {}
             Ok(Err(refused)) => refuse(refused),
