@@ -4,7 +4,7 @@
 //! the waker that its completion calls. Nothing here runs a closure or polls a future itself.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::task::{Panic, Task, TaskError, TaskRef};
 /// The future panics where it is awaited
 ///
 /// - with the closure's own panic, if that panicked;
-/// - if it is first polled outside every runtime, or after that runtime's shutdown has begun;
+/// - if it is first polled outside every runtime, or, in code that is no task, after that runtime's shutdown has begun;
 /// - if the pool has no thread and the system will not give it one.
 ///
 /// # Cancel safety
@@ -52,6 +52,8 @@ use crate::task::{Panic, Task, TaskError, TaskRef};
 /// assert_eq!(sum, 500_500);
 /// # });
 /// ```
+///
+/// In a task of a runtime that shuts down, a closure that has not begun is dropped, and this waits until the task is, too.
 ///
 /// **Differs from asyncio**: after shutdown this panics, as there is no exception to raise.
 #[track_caller]
@@ -78,6 +80,7 @@ where
         match pool.submit_at(f, at).await {
             Ok(value) => value,
             Err(JobError::Panicked(payload)) => resume_unwind(payload),
+            Err(JobError::ShutDown) if ends_with_its_task() => pending().await,
             Err(JobError::ShutDown) => {
                 panic!("to_thread at {at} came too late: its runtime has begun to shut down")
             }
@@ -88,6 +91,12 @@ where
             }
         }
     }
+}
+
+/// Whether a task polls this whose runtime shuts down: it is asked to stop, if it was not yet, and nothing in it holds that up.
+fn ends_with_its_task() -> bool {
+    ambient::scope::is_in_task()
+        && current::with_shared(|shared| shared.is_shutting_down()) == Some(true)
 }
 
 /// Runs `future` as a task of the runtime behind `handle`, for a thread that is not part of any runtime.

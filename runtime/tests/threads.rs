@@ -259,3 +259,29 @@ fn a_task_with_a_spent_budget_may_still_hand_a_future_to_a_thread() {
         );
     });
 }
+
+#[test]
+fn a_task_that_hands_a_closure_over_too_late_ends_with_its_runtime_and_does_not_panic() {
+    struct Tells(Sender<bool>);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::panicking());
+        }
+    }
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let (begins, begun) = channel();
+    let (goes_on, go_on) = channel::<()>();
+    let (ends, ended) = channel();
+    drop(runtime.handle().create_task(async move {
+        let _tells = Tells(ends);
+        begins.send(()).unwrap();
+        // One poll holds the worker until the shutdown has begun.
+        go_on.recv().unwrap();
+        to_thread(|| ()).await;
+        unreachable!("the pool takes nothing any more");
+    }));
+    begun.recv().unwrap();
+    runtime.shutdown_background();
+    goes_on.send(()).unwrap();
+    assert_eq!(ended.recv(), Ok(false));
+}

@@ -120,6 +120,11 @@ impl Shared {
         self.monitor.stop();
     }
 
+    /// Whether step 1 was taken: every task is asked to stop, or was.
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutdown.has_begun()
+    }
+
     pub(super) fn unpark_all(&self) {
         for worker in 0..self.remotes.len() {
             self.unpark(worker);
