@@ -17,6 +17,9 @@ const WORKERS_VARIABLE: &str = "LOXLEY_WORKER_THREADS";
 const SLOW_POLL: Duration = Duration::from_secs(1);
 const SLOW_POLL_DEBUG: Duration = Duration::from_millis(100);
 
+/// Less does not hold what the standard library needs to print where a panic came from.
+const STACK_MIN: usize = 64 << 10;
+
 /// Settings of a [`Runtime`] to be.
 ///
 /// # Examples
@@ -206,8 +209,8 @@ impl Builder {
         self
     }
 
-    /// The stack of every worker and pool thread, in bytes. Default: the standard library's. The operating system rounds it
-    /// up to its own least size.
+    /// The stack of every worker and pool thread, in bytes; at least 64 KiB, as less would not hold the report of a panic.
+    /// Default: the standard library's.
     ///
     /// # Examples
     ///
@@ -596,6 +599,11 @@ impl Builder {
             return Err(invalid(
                 "max_blocking_threads: 0 threads could never run a job; give at least 1",
             ));
+        }
+        if let Some(bytes) = self.stack_size.filter(|&bytes| bytes < STACK_MIN) {
+            return Err(invalid(&format!(
+                "thread_stack_size: {bytes} bytes would overflow at the first panic; give at least {STACK_MIN}"
+            )));
         }
         crate::signal::check_all(&self.config.shutdown_signals)?;
         let default = if self.config.debug {

@@ -207,6 +207,23 @@ fn a_stack_of_every_byte_there_is_is_refused_and_not_a_panic() {
 }
 
 #[test]
+fn a_stack_too_small_for_the_report_of_a_panic_is_refused_and_the_least_one_holds_it() {
+    bounded(|watch| {
+        for bytes in [0, 1, 16 << 10, (64 << 10) - 1] {
+            let builder = Runtime::builder().worker_threads(1);
+            let error = builder.thread_stack_size(bytes).build().unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("thread_stack_size"), "{error}");
+        }
+        let builder = Runtime::builder().worker_threads(1);
+        let runtime = watch.build(builder.thread_stack_size(64 << 10));
+        let task = runtime.handle().create_task(async { panic!("reported") });
+        let outcome: Result<(), _> = runtime.block_on(task);
+        assert!(outcome.unwrap_err().is_panic());
+    });
+}
+
+#[test]
 fn a_long_chain_of_finished_tasks_is_dropped_without_recursion() {
     struct Link {
         _next: Option<Task<Self>>,
