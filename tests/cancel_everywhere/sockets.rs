@@ -2,7 +2,7 @@
 //!
 //! | file | futures | held by |
 //! |---|---|---|
-//! | `runtime/src/driver/registration.rs` | `async_io, readiness, AsyncIo` | `a_registered_descriptor_given_up_is_as_before` |
+//! | `runtime/src/driver/async_io.rs` | `async_io, readiness, AsyncIo` | `a_registered_descriptor_given_up_is_as_before` |
 //! | `io/src/async_fd.rs` | `async_io, readiness` | `a_registered_descriptor_given_up_is_as_before` |
 //! | `io/src/methods.rs` | `read, read_exact, readable, peek` | `reads_given_up_leave_the_bytes`, `[io/tests/unix.rs] reads_dropped_or_cancelled_anywhere_lose_nothing` |
 //! | `io/src/methods.rs` | `write, write_vectored, write_all, writable` | `writes_given_up_leave_a_stream_that_serves`, `[io/tests/unix.rs] writes_dropped_or_cancelled_anywhere_have_written_nothing_or_what_they_said`, `[io/tests/pipe.rs] reads_and_writes_dropped_or_cancelled_anywhere_lose_nothing` |
