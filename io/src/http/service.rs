@@ -1,6 +1,6 @@
 //! Services: one shape for the two forms in use, and what the server watches of each request.
 //!
-//! Called by `server.rs` (to take a service) and `connection.rs` (to watch it). Knows no sockets.
+//! Called by `serve.rs` (to take a service) and `connection.rs` (to watch it). Knows no sockets.
 //!
 //! hyper's form takes `&self` and no reservation; tower's takes `&mut self` after `poll_ready`. A type that is a service
 //! in one form only, as nearly all are, is taken as it is: the marker in [`IntoService`] keeps the two implementations
