@@ -14,7 +14,8 @@
 //! | `io/src/net/unix_stream.rs` | `connect, connect_addr` | `unix_connects_given_up_leave_no_socket` |
 //! | `io/src/net/unix_datagram.rs` | `send, recv, send_to, send_to_addr, recv_from, readable, writable` | `datagrams_between_paths_given_up_are_sent_or_not` |
 //! | `io/src/net/unix_message.rs` | `send_fds, recv_fds` | `[io/tests/datagram.rs] receives_dropped_or_cancelled_anywhere_lose_no_descriptor` |
-//! | `io/src/net/udp_socket.rs` | `bind, connect, send, recv, send_to, recv_from, peek, peek_from, send_batch, recv_batch, readable, writable` | `datagrams_given_up_leave_sockets_that_serve`, `[io/tests/udp.rs] receives_dropped_or_cancelled_anywhere_lose_nothing` |
+//! | `io/src/net/udp_batch.rs` | `send_batch, recv_batch` | `datagrams_given_up_leave_sockets_that_serve`, `[io/tests/udp.rs] receives_dropped_or_cancelled_anywhere_lose_nothing` |
+//! | `io/src/net/udp_socket.rs` | `bind, connect, send, recv, send_to, recv_from, peek, peek_from, readable, writable` | `datagrams_given_up_leave_sockets_that_serve`, `[io/tests/udp.rs] receives_dropped_or_cancelled_anywhere_lose_nothing` |
 //! | `io/src/resolve.rs` | `lookup_host` | `a_look_up_given_up_leaves_no_job` |
 //! | `io/src/copy/mod.rs` | `copy, copy_bidirectional` | `[io/tests/copy.rs] copies_dropped_or_cancelled_anywhere_leave_the_streams_alone, copies_given_up_leave_no_stream` |
 //! | `io/src/copy/sendfile.rs` | `sendfile` | `copies_given_up_leave_no_stream` |
