@@ -333,6 +333,10 @@ impl Word {
 
     /// K3, under the mutex.
     fn lock_or_expect_waiter(&self) -> bool {
+        // ordering: relaxed: with WAITERS up the word changes under the mutex only, which is held.
+        if self.0.load(Ordering::Relaxed) & WAITERS != 0 {
+            return false;
+        }
         // ordering: K3, rows A and B.
         self.0
             .fetch_update(Ordering::Acquire, Ordering::Acquire, |word| {
@@ -347,12 +351,9 @@ impl Word {
 
     #[inline]
     fn unlock(list: &WaitList<Self>) -> Result<(), NotLockedError> {
+        let word = &list.shared().0;
         // ordering: K2, row A; a failure leads to the mutex, or to an error.
-        let freed =
-            list.shared()
-                .0
-                .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed);
-        match freed {
+        match word.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => Ok(()),
             Err(0) => Err(NotLockedError),
             Err(_) => Self::unlock_contended(list),

@@ -565,6 +565,10 @@ impl Word {
 
     /// S3, under the mutex.
     fn take_or_expect_waiter(&self, n: usize) -> bool {
+        // ordering: relaxed: with WAITERS up the word changes under the mutex only, which is held.
+        if self.word.load(Ordering::Relaxed) & WAITERS != 0 {
+            return false;
+        }
         let enough = |word: usize| word & WAITERS == 0 && word / PERMIT >= n;
         // ordering: S3, rows A and B.
         self.word
