@@ -811,6 +811,25 @@ impl Lines<'_> {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// The last one may lack its end:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// theirs.write_all(b"one\ntwo").await?;
+    /// drop(theirs);
+    /// let mut lines = reader.lines();
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"one\n"[..]));
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"two"[..]));
+    /// assert_eq!(lines.next().await?, None);
+    /// # Ok::<(), streams::ReadError>(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     #[expect(
         clippy::should_implement_trait,

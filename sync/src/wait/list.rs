@@ -378,11 +378,13 @@ impl<P: Protocol> WaitList<P> {
 /// # let _ = guest.as_mut().enter(&cx, |_| Entry::<(), u8>::Wait(0));
 /// # let _ = staff.as_mut().enter(&cx, |_| Entry::<(), u8>::WaitAside(0));
 /// let mut locked = hall.lock();
+/// let Hall = locked.shared(); // What needs no mutex can be had with it, too.
 /// assert_eq!((locked.waiters(), locked.waiters_in(Lane::Side)), (1, 1));
 /// assert!(locked.grant_front_in(Lane::Side, |note| *note = 7));
 /// drop(locked); // Unlocks, and then wakes.
 /// assert_eq!(staff.as_mut().poll_grant(&cx), Poll::Ready(7));
-/// assert!(guest.is_waiting());
+/// hall.lock().grant_front(|note| *note = 1);
+/// assert_eq!(guest.as_mut().poll_grant(&cx), Poll::Ready(1));
 /// ```
 #[must_use = "the mutex is released when this is dropped"]
 pub struct Locked<'a, P: Protocol> {
