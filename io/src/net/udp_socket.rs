@@ -453,7 +453,7 @@ impl UdpSocket {
     ///         Err(error) => break error,
     ///     }
     /// };
-    /// assert_eq!((count, end.kind()), (2, ErrorKind::WouldBlock));
+    /// assert!(count > 0 && end.kind() == ErrorKind::WouldBlock);
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
