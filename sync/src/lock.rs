@@ -123,6 +123,18 @@ impl<T> Lock<T> {
     }
 
     /// Takes the lock if it is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Lock;
+    /// let cache = Lock::new(vec![1, 2]);
+    /// if let Some(mut held) = cache.try_acquire() {
+    ///     held.push(3);
+    ///     assert!(cache.try_acquire().is_none(), "one holder at a time");
+    /// }
+    /// assert_eq!(cache.try_acquire().unwrap().len(), 3);
+    /// ```
     #[must_use]
     #[inline]
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
