@@ -132,6 +132,10 @@ impl Condition {
 
     /// [`wait`](Self::wait) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// A thread looks again whenever it was notified:

@@ -28,7 +28,7 @@ use crate::error::NotLockedError;
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
-use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on, expect_thread};
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -190,6 +190,10 @@ impl<T> Lock<T> {
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -202,6 +206,7 @@ impl<T> Lock<T> {
     /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> LockGuard<'_, T> {
+        expect_thread();
         match self.try_acquire() {
             Some(guard) => guard,
             None => block_on(self.acquire()),

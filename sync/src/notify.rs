@@ -165,6 +165,10 @@ impl Notify {
 
     /// [`notified`](Self::notified) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```

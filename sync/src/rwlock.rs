@@ -237,6 +237,10 @@ impl<T> RwLock<T> {
 
     /// [`read`](Self::read) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -251,6 +255,10 @@ impl<T> RwLock<T> {
     }
 
     /// [`write`](Self::write) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
     ///
     /// # Examples
     ///

@@ -20,7 +20,7 @@ use crate::ambient::WaitKind;
 use crate::error::ReleaseError;
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::prim::const_fn;
-use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on, expect_thread};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -265,6 +265,10 @@ impl Semaphore {
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -279,6 +283,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> Permit<'_> {
+        expect_thread();
         match self.try_acquire() {
             Some(permit) => permit,
             None => block_on(self.acquire()),
@@ -462,6 +467,10 @@ impl BoundedSemaphore {
     }
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
     ///
     /// # Examples
     ///
