@@ -20,7 +20,7 @@
 //! |---|---|---|---|
 //! | a task's word | `task_state` | T2–T10, T12 | T2 without acquire; T6 without release; T7's mark forgotten; T4 by value leaves no mark; T3 or T4 without release; a wake enqueues a running task; T5 by value without acquire; T10 without mark, or in two steps; T9's look at the count relaxed, or off by one; T9 without release or acquire; T12 without release or acquire, or the sole owner's look relaxed; the rare part published twice |
 //! | requests and scopes | `task_cancel` | S1–S5, T8, T10, T13 | none caught yet; survives: T13 after the requests are taken, which needs a second request between two steps |
-//! | a task's rare part | `cold` | C1–C5, T3, T10, T13 | C2 without the request that stood there; C3 left out after C2; C4 as a store |
+//! | a task's rare part | `cold` | C1–C5, T2, T3, T6, T10, T13 | C2 without the request that stood there; C3 left out after C2; C4 as a store; T6 without release |
 //! | outcome of a task | `join` | T9, T11, T12 | T9 without release; the look at *complete* relaxed; `set_join` without release, without acquire, or blind to *complete*; `clear_join` without acquire, blind, or left out; `drop_join` without acquire or release |
 //! | live tasks | `registry` | G1–G7 | G1, G3, G4 or G5 relaxed; G2 relaxed, or deaf to a visit; a visit without its mark; G5 with a stale link; G6 relaxed, or taken in two steps; G7 without its flag; the count of G1 left out; the length relaxed |
 //! | LIFO slot | `slot` | hand-over to T2 | the put relaxed; the take relaxed, or in two steps |

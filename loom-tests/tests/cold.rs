@@ -9,8 +9,10 @@ use std::sync::Arc as StdArc;
 use loxley_loom_tests::support::{Board, Counted, Drops, block_on};
 use loxley_runtime::model::{Scheduled, Task};
 use loxley_runtime::{TaskError, TaskRef};
-use loxley_sync::CancelledError;
 use loxley_sync::prim::{model, thread};
+use loxley_sync::{CancelledError, context_var};
+
+context_var! { static HELD: StdArc<Counted> }
 
 /// A task that waits for ever and holds `held`.
 fn waiting(board: &StdArc<Board>, held: Counted) -> (Scheduled, Task<()>) {
@@ -126,5 +128,30 @@ fn request_that_found_the_task_waiting_while_its_word_becomes_a_part() {
         assert!(handle.as_ref().is_cancelled());
         drop(handle);
         assert_eq!((drops.count(), board.left()), (1, 1));
+    });
+}
+
+// edges: C2, T2, T6, T7, T10
+#[test]
+fn request_ends_a_task_whose_first_poll_sets_a_variable() {
+    model(|| {
+        let (board, drops) = (Board::new(), Drops::new());
+        let held = StdArc::new(drops.value());
+        let (task, handle) = board.task(async move {
+            HELD.set(held);
+            pending::<()>().await;
+        });
+        let (first, asks) = (board.clone(), handle.as_ref());
+        let first = thread::spawn(move || first.run(task));
+        assert!(asks.cancel(), "it does not end by itself");
+        // The poll that ends it, here or there, takes the variables that the first has left.
+        let here = board.turn();
+        let there = first.join().expect("no panic");
+        if !here && !there {
+            board.work_on(1);
+        }
+        assert_eq!(drops.count(), 1, "the variables went with the task");
+        assert!(HELD.get().is_none(), "and are nobody else's");
+        drop(end(handle));
     });
 }

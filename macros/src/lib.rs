@@ -57,7 +57,7 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | option | value | default |
 /// |---|---|---|
-/// | `leak_check` | `true`: fail when tasks, threads or descriptors are left over, and name them | `false` |
+/// | `leak_check` | `true`: fail for tasks, timers, descriptors, blocking jobs and failures that are left over, and name them | `false` |
 /// | `paused` | `true`: the clock stands, and jumps to the next deadline when nothing can run | `false` |
 ///
 /// # Examples

@@ -16,6 +16,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `options.rs` | [`Command`], everything a child can be given |
+//! | `environment.rs` | its variables, and where the program is looked for |
 //! | `stdio.rs` | [`Stdio`], what its streams are connected to |
 //! | `start.rs` | from options to a child that is watched |
 //! | `process.rs` | [`Process`], what users hold |
@@ -26,6 +27,7 @@
 //!
 //! Signals to this program itself are `loxley_runtime::signal`.
 
+mod environment;
 mod error;
 mod options;
 mod orphans;

@@ -1,7 +1,7 @@
 //! Everything a child can be given before it starts: the builder that users see.
 //!
-//! Nothing here makes a process; `start.rs` does. Mistakes that need no system to be seen are kept until
-//! [`spawn`](Command::spawn) can report them all in the same way.
+//! Nothing here makes a process; `start.rs` does. Variables, and where they say that a program is, are in `environment.rs`.
+//! Mistakes that need no system to be seen are kept until [`spawn`](Command::spawn) can report them all in the same way.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::future::Future;
@@ -13,6 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::environment::{variable, variables};
 use crate::error::SpawnError;
 use crate::process::Process;
 use crate::reap::Means;
@@ -111,7 +112,7 @@ pub struct Command {
     pub(crate) inner: process::Command,
     pub(crate) program: OsString,
     arg0: Option<OsString>,
-    clears_env: bool,
+    pub(crate) clears_env: bool,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) streams: Streams,
     pub(crate) setup: Setup,
@@ -119,7 +120,7 @@ pub struct Command {
     pub(crate) kill_on_drop: bool,
     pub(crate) means: Means,
     /// Whether std can only fork for it.
-    needs_fork: bool,
+    pub(crate) needs_fork: bool,
     /// Whether std is to make the process in any case.
     by_std: bool,
     process_group: Option<i32>,
@@ -224,111 +225,6 @@ impl Command {
         self.check_nul("argument 0", name.as_ref());
         self.inner.arg0(name.as_ref());
         self.arg0 = Some(name.as_ref().to_owned());
-        self
-    }
-
-    /// Sets a variable of the child's environment. `PATH` set here is also where the program is looked for.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use loxley_process::{Stdio, create_subprocess_shell};
-    /// # loxley_runtime::run(async {
-    /// let mut child = create_subprocess_shell("echo $GREETING")
-    ///     .env("GREETING", "good morning")
-    ///     .stdout(Stdio::piped())
-    ///     .spawn()
-    ///     .await?;
-    /// assert_eq!(child.communicate(None).await?.stdout, b"good morning\n");
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        self.check_nul("the name of a variable", key);
-        self.check_nul("the value of a variable", value);
-        if key.as_encoded_bytes().contains(&b'=') || key.is_empty() {
-            self.note(&format!(
-                "{key:?} is no name for a variable: it must not be empty, nor contain `=`"
-            ));
-        }
-        self.inner.env(key, value);
-        self.env_touched(key)
-    }
-
-    /// Sets several variables of the child's environment.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use loxley_process::{Stdio, create_subprocess_shell};
-    /// # loxley_runtime::run(async {
-    /// let mut child = create_subprocess_shell("echo $A$B")
-    ///     .envs([("A", "1"), ("B", "2")])
-    ///     .stdout(Stdio::piped())
-    ///     .spawn()
-    ///     .await?;
-    /// assert_eq!(child.communicate(None).await?.stdout, b"12\n");
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn envs<I, K, V>(mut self, variables: I) -> Self
-    where
-        I: IntoIterator<Item = (K, V)>,
-        K: AsRef<OsStr>,
-        V: AsRef<OsStr>,
-    {
-        for (key, value) in variables {
-            self = self.env(key, value);
-        }
-        self
-    }
-
-    /// Takes a variable out of the child's environment.
-    ///
-    /// # Examples
-    ///
-    /// What the child must not know:
-    ///
-    /// ```
-    /// # use loxley_process::{Stdio, create_subprocess_shell};
-    /// # loxley_runtime::run(async {
-    /// let mut child = create_subprocess_shell("echo ${TOKEN-none}")
-    ///     .env("TOKEN", "secret")
-    ///     .env_remove("TOKEN")
-    ///     .stdout(Stdio::piped())
-    ///     .spawn()
-    ///     .await?;
-    /// assert_eq!(child.communicate(None).await?.stdout, b"none\n");
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
-        self.inner.env_remove(key.as_ref());
-        self.env_touched(key.as_ref())
-    }
-
-    /// The child starts with the variables set after this, and no others.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use loxley_process::{Stdio, create_subprocess_exec};
-    /// # loxley_runtime::run(async {
-    /// let mut child = create_subprocess_exec("/usr/bin/env", [""; 0])
-    ///     .env_clear()
-    ///     .env("ONLY", "this")
-    ///     .stdout(Stdio::piped())
-    ///     .spawn()
-    ///     .await?;
-    /// assert_eq!(child.communicate(None).await?.stdout, b"ONLY=this\n");
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn env_clear(mut self) -> Self {
-        self.inner.env_clear();
-        self.clears_env = true;
-        self.needs_fork |= !self.program_is_path();
         self
     }
 
@@ -715,50 +611,7 @@ impl Command {
         })
     }
 
-    /// Ours, and what was changed of it: in the map that std has for it, of a command that nobody runs.
-    fn environment(&self) -> process::Command {
-        let mut env = process::Command::new("");
-        env.env_clear();
-        if !self.clears_env {
-            env.envs(std::env::vars_os());
-        }
-        for (key, value) in self.inner.get_envs() {
-            match value {
-                Some(value) => env.env(key, value),
-                None => env.env_remove(key),
-            };
-        }
-        env
-    }
-
-    /// Where the program may be: as `execvp` looks for it.
-    fn places(&self, env: &process::Command) -> Option<Vec<CString>> {
-        let name = self.program.as_bytes();
-        if self.program_is_path() {
-            return Some(vec![CString::new(name).ok()?]);
-        }
-        let path = variables(env).find(|(key, _)| *key == "PATH");
-        let path = path.map_or(DEFAULT_PATH, |(_, path)| path.as_bytes());
-        let dirs = path.split(|&byte| byte == b':');
-        dirs.map(|dir| match dir {
-            // The directory in which the child is.
-            [] => CString::new(name).ok(),
-            dir => CString::new([dir, b"/", name].concat()).ok(),
-        })
-        .collect()
-    }
-
-    fn program_is_path(&self) -> bool {
-        self.program.as_encoded_bytes().contains(&b'/')
-    }
-
-    /// std looks for the program in the child's PATH, which takes a fork.
-    fn env_touched(mut self, key: &OsStr) -> Self {
-        self.needs_fork |= key == "PATH" && !self.program_is_path();
-        self
-    }
-
-    fn check_nul(&mut self, what: &str, text: &OsStr) {
+    pub(crate) fn check_nul(&mut self, what: &str, text: &OsStr) {
         if text.as_encoded_bytes().contains(&0) {
             self.note(&format!(
                 "{what} contains a NUL byte, which no program can be given: {text:?}"
@@ -766,23 +619,9 @@ impl Command {
         }
     }
 
-    fn note(&mut self, mistake: &str) {
+    pub(crate) fn note(&mut self, mistake: &str) {
         self.mistake.get_or_insert_with(|| mistake.to_owned());
     }
 }
 
-/// Those of an [`environment`](Command::environment).
-fn variables(env: &process::Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-    env.get_envs()
-        .filter_map(|(key, value)| Some((key, value?)))
-}
-
-/// `KEY=value`.
-fn variable((key, value): (&OsStr, &OsStr)) -> Option<CString> {
-    CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-}
-
 const DEFAULT_LIMIT: usize = 64 << 10;
-
-/// Where a program is looked for in an environment without `PATH`; the C library has the same.
-const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";

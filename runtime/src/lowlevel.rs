@@ -6,10 +6,9 @@ use std::panic::{Location, resume_unwind};
 
 use crate::blocking::{JobError, Pool, PoolConfig};
 
+pub use crate::driver::async_io::AsyncIo;
 pub use crate::driver::readiness::{Direction, ReadyEvent};
-pub use crate::driver::registration::{
-    AsyncIo, Attempt, Interest, NoRuntime, Registration, RuntimeGone,
-};
+pub use crate::driver::registration::{Attempt, Interest, NoRuntime, Registration, RuntimeGone};
 
 /// The time by which this thread's runtime measures its timers; outside a runtime, real time.
 ///

@@ -1,7 +1,13 @@
 //! `to_thread`, and tasks that plain threads wait for.
 
 use loxley_runtime::{
-    Handle, Runtime, WaitError, create_task, current_task, run_coroutine_threadsafe, to_thread,
+    Handle, Runtime, TaskError, WaitError, create_task, current_task, run_coroutine_threadsafe,
+    to_thread,
+};
+use loxley_sync::wait::block_on;
+use loxley_sync::{
+    Barrier, BoundedSemaphore, Event, Lock, Notify, Queue, RwLock, Semaphore, broadcast, oneshot,
+    watch,
 };
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -284,4 +290,83 @@ fn a_task_that_hands_a_closure_over_too_late_ends_with_its_runtime_and_does_not_
     runtime.shutdown_background();
     goes_on.send(()).unwrap();
     assert_eq!(ended.recv(), Ok(false));
+}
+
+/// What the panic says that `call` ends with.
+async fn panic_of(call: impl FnOnce() + Send + 'static) -> String {
+    match create_task(async move { call() }).await {
+        Err(TaskError::Panicked(panic)) => text(&*panic.into_payload()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_form_that_blocks_is_refused_in_a_task_and_works_on_a_thread() {
+    for runtime in flavours() {
+        runtime.block_on(async {
+            let said = [
+                panic_of(|| {
+                    let _ = Lock::new(1).blocking_acquire();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = Semaphore::new(1).blocking_acquire();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = BoundedSemaphore::new(1).blocking_acquire();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = RwLock::new(1).blocking_read();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = RwLock::new(1).blocking_write();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = Queue::new(0).blocking_put(1);
+                })
+                .await,
+                panic_of(|| {
+                    let _ = Queue::<u8>::new(0).blocking_get();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = oneshot::channel::<u8>().1.blocking_recv();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = broadcast::channel::<u8>(1).1.blocking_recv();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = watch::channel(1).1.blocking_changed();
+                })
+                .await,
+                panic_of(|| {
+                    let _ = Barrier::new(1).blocking_wait();
+                })
+                .await,
+                panic_of(|| Notify::new().blocking_notified()).await,
+                panic_of(|| {
+                    let event = Event::new();
+                    event.set();
+                    event.blocking_wait();
+                })
+                .await,
+                panic_of(|| block_on(async {})).await,
+            ];
+            for text in said {
+                assert!(text.contains("`to_thread`"), "{text:?}");
+            }
+            // What a task hands to a thread is no task.
+            let queue = Queue::new(0);
+            let theirs = queue.clone();
+            let waits = create_task(to_thread(move || theirs.blocking_get()));
+            queue.put(7).await.expect("it is open");
+            assert_eq!(waits.await.expect("the task ends"), Ok(7));
+        });
+    }
 }

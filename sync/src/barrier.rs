@@ -138,6 +138,10 @@ impl Barrier {
 
     /// [`wait`](Self::wait) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait).

@@ -95,6 +95,25 @@ impl Condition {
     /// # Cancel safety
     ///
     /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    ///
+    /// A buffer with room for one:
+    ///
+    /// ```
+    /// # use loxley_sync::{Condition, Lock, wait::block_on};
+    /// let (item, changed) = (Lock::new(None), Condition::new());
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| block_on(async {
+    ///         *item.acquire().await = Some("tea");
+    ///         changed.notify(1);
+    ///     }));
+    ///     block_on(async {
+    ///         let mut item = changed.wait_for(item.acquire().await, |item| item.is_some()).await;
+    ///         assert_eq!(item.take(), Some("tea"));
+    ///     });
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait_for<'l, T>(
         &self,
@@ -112,6 +131,10 @@ impl Condition {
     }
 
     /// [`wait`](Self::wait) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
     ///
     /// # Examples
     ///

@@ -20,7 +20,7 @@
 use crate::ambient::WaitKind;
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::const_fn;
-use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on, expect_thread};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -136,6 +136,10 @@ impl Event {
 
     /// [`wait`](Self::wait) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -148,6 +152,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn blocking_wait(&self) {
+        expect_thread();
         if !self.is_set() {
             block_on(self.wait());
         }

@@ -28,7 +28,7 @@ use crate::error::NotLockedError;
 use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
-use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on, expect_thread};
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -123,6 +123,18 @@ impl<T> Lock<T> {
     }
 
     /// Takes the lock if it is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::Lock;
+    /// let cache = Lock::new(vec![1, 2]);
+    /// if let Some(mut held) = cache.try_acquire() {
+    ///     held.push(3);
+    ///     assert!(cache.try_acquire().is_none(), "one holder at a time");
+    /// }
+    /// assert_eq!(cache.try_acquire().unwrap().len(), 3);
+    /// ```
     #[must_use]
     #[inline]
     pub fn try_acquire(&self) -> Option<LockGuard<'_, T>> {
@@ -178,6 +190,10 @@ impl<T> Lock<T> {
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -190,6 +206,7 @@ impl<T> Lock<T> {
     /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> LockGuard<'_, T> {
+        expect_thread();
         match self.try_acquire() {
             Some(guard) => guard,
             None => block_on(self.acquire()),
@@ -321,6 +338,10 @@ impl Word {
 
     /// K3, under the mutex.
     fn lock_or_expect_waiter(&self) -> bool {
+        // ordering: relaxed: with WAITERS up the word changes under the mutex only, which is held.
+        if self.0.load(Ordering::Relaxed) & WAITERS != 0 {
+            return false;
+        }
         // ordering: K3, rows A and B.
         self.0
             .fetch_update(Ordering::Acquire, Ordering::Acquire, |word| {
@@ -335,12 +356,9 @@ impl Word {
 
     #[inline]
     fn unlock(list: &WaitList<Self>) -> Result<(), NotLockedError> {
+        let word = &list.shared().0;
         // ordering: K2, row A; a failure leads to the mutex, or to an error.
-        let freed =
-            list.shared()
-                .0
-                .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed);
-        match freed {
+        match word.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => Ok(()),
             Err(0) => Err(NotLockedError),
             Err(_) => Self::unlock_contended(list),

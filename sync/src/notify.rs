@@ -78,6 +78,21 @@ impl Notify {
     }
 
     /// Notifies the oldest waiter; without one, the notification is stored for the next to wait. At most one is stored.
+    ///
+    /// # Examples
+    ///
+    /// A word that comes before anybody waits is kept, and only one:
+    ///
+    /// ```
+    /// # use loxley_sync::{Notify, wait::block_on};
+    /// # use std::{future::Future, pin::pin, task::{Context, Waker}};
+    /// let bell = Notify::new();
+    /// bell.notify_one();
+    /// bell.notify_one();
+    /// block_on(bell.notified());
+    /// let mut next = pin!(bell.notified());
+    /// assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// ```
     #[inline]
     pub fn notify_one(&self) {
         Word::notify_one(&self.waiters);
@@ -149,6 +164,10 @@ impl Notify {
     }
 
     /// [`notified`](Self::notified) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
     ///
     /// # Examples
     ///

@@ -103,6 +103,19 @@ impl<T> OnceCell<T> {
     ///
     /// A computation dropped half-way, or that panicked, leaves the cell empty; the next who waits runs its own. If the
     /// cell has a value the call completes without waiting.
+    ///
+    /// # Examples
+    ///
+    /// Whoever is first computes, once for all:
+    ///
+    /// ```
+    /// # use loxley_sync::{OnceCell, wait::block_on};
+    /// static CONFIG: OnceCell<String> = OnceCell::new();
+    /// let threads = [0; 2].map(|_| {
+    ///     std::thread::spawn(|| block_on(CONFIG.get_or_init(|| async { "from disk".to_owned() })).len())
+    /// });
+    /// assert_eq!(threads.map(|thread| thread.join().unwrap()), [9, 9]);
+    /// ```
     #[track_caller]
     pub fn get_or_init<'a, F>(
         &'a self,

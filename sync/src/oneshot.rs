@@ -402,6 +402,10 @@ impl<T> Receiver<T> {
 
     /// Waits for the value on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Errors
     ///
     /// If the sender was dropped without sending.
@@ -415,6 +419,7 @@ impl<T> Receiver<T> {
     /// sender.send("for a thread").unwrap();
     /// assert_eq!(thread.join().unwrap(), Ok("for a thread"));
     /// ```
+    #[track_caller]
     pub fn blocking_recv(self) -> Result<T, RecvError> {
         block_on(self)
     }

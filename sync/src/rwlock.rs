@@ -155,6 +155,23 @@ impl<T> RwLock<T> {
     /// # Cancel safety
     ///
     /// As [`read`](Self::read).
+    ///
+    /// # Examples
+    ///
+    /// Look first, and write only where there is a need:
+    ///
+    /// ```
+    /// # use loxley_sync::{RwLock, wait::block_on};
+    /// # block_on(async {
+    /// let cache = RwLock::new(Vec::new());
+    /// let seen = cache.upgradable_read().await;
+    /// if seen.is_empty() {
+    ///     let mut held = seen.upgrade().await; // Nobody has written in between.
+    ///     held.push("computed");
+    /// }
+    /// assert_eq!(*cache.read().await, ["computed"]);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn upgradable_read(&self) -> impl Future<Output = UpgradableGuard<'_, T>> {
         self.waiters
@@ -220,6 +237,10 @@ impl<T> RwLock<T> {
 
     /// [`read`](Self::read) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -234,6 +255,10 @@ impl<T> RwLock<T> {
     }
 
     /// [`write`](Self::write) on a plain thread, which is blocked. Not for tasks.
+    ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
     ///
     /// # Examples
     ///

@@ -20,7 +20,7 @@ use crate::ambient::WaitKind;
 use crate::error::ReleaseError;
 use crate::prim::atomic::{AtomicUsize, Ordering};
 use crate::prim::const_fn;
-use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
+use crate::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on, expect_thread};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -265,6 +265,10 @@ impl Semaphore {
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -279,6 +283,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn blocking_acquire(&self) -> Permit<'_> {
+        expect_thread();
         match self.try_acquire() {
             Some(permit) => permit,
             None => block_on(self.acquire()),
@@ -463,6 +468,10 @@ impl BoundedSemaphore {
 
     /// [`acquire`](Self::acquire) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -565,6 +574,10 @@ impl Word {
 
     /// S3, under the mutex.
     fn take_or_expect_waiter(&self, n: usize) -> bool {
+        // ordering: relaxed: with WAITERS up the word changes under the mutex only, which is held.
+        if self.word.load(Ordering::Relaxed) & WAITERS != 0 {
+            return false;
+        }
         let enough = |word: usize| word & WAITERS == 0 && word / PERMIT >= n;
         // ordering: S3, rows A and B.
         self.word

@@ -2,7 +2,8 @@
 //!
 //! | file | futures | held by |
 //! |---|---|---|
-//! | `io/src/http/server.rs` | `bind, Server` | `a_server_given_up_lets_go_of_its_connections` |
+//! | `io/src/http/serve.rs` | `bind` | `a_server_given_up_lets_go_of_its_connections` |
+//! | `io/src/http/server.rs` | `Server` | `a_server_given_up_lets_go_of_its_connections` |
 //! | `io/src/http/timeout.rs` | `TimeoutFuture` | `[tests/http_timeout.rs] an_answer_can_be_dropped_and_cancelled_at_every_wait` |
 //! | `io/src/http/alarm.rs` | `Wait` | `a_server_given_up_lets_go_of_its_connections` |
 //! | `io/src/http/service.rs` | `Answer` | `a_server_given_up_lets_go_of_its_connections` |

@@ -2,7 +2,7 @@
 //!
 //! | file | futures | held by |
 //! |---|---|---|
-//! | `runtime/src/driver/registration.rs` | `async_io, readiness, AsyncIo` | `a_registered_descriptor_given_up_is_as_before` |
+//! | `runtime/src/driver/async_io.rs` | `async_io, readiness, AsyncIo` | `a_registered_descriptor_given_up_is_as_before` |
 //! | `io/src/async_fd.rs` | `async_io, readiness` | `a_registered_descriptor_given_up_is_as_before` |
 //! | `io/src/methods.rs` | `read, read_exact, readable, peek` | `reads_given_up_leave_the_bytes`, `[io/tests/unix.rs] reads_dropped_or_cancelled_anywhere_lose_nothing` |
 //! | `io/src/methods.rs` | `write, write_vectored, write_all, writable` | `writes_given_up_leave_a_stream_that_serves`, `[io/tests/unix.rs] writes_dropped_or_cancelled_anywhere_have_written_nothing_or_what_they_said`, `[io/tests/pipe.rs] reads_and_writes_dropped_or_cancelled_anywhere_lose_nothing` |
@@ -14,7 +14,8 @@
 //! | `io/src/net/unix_stream.rs` | `connect, connect_addr` | `unix_connects_given_up_leave_no_socket` |
 //! | `io/src/net/unix_datagram.rs` | `send, recv, send_to, send_to_addr, recv_from, readable, writable` | `datagrams_between_paths_given_up_are_sent_or_not` |
 //! | `io/src/net/unix_message.rs` | `send_fds, recv_fds` | `[io/tests/datagram.rs] receives_dropped_or_cancelled_anywhere_lose_no_descriptor` |
-//! | `io/src/net/udp_socket.rs` | `bind, connect, send, recv, send_to, recv_from, peek, peek_from, send_batch, recv_batch, readable, writable` | `datagrams_given_up_leave_sockets_that_serve`, `[io/tests/udp.rs] receives_dropped_or_cancelled_anywhere_lose_nothing` |
+//! | `io/src/net/udp_batch.rs` | `send_batch, recv_batch` | `datagrams_given_up_leave_sockets_that_serve`, `[io/tests/udp.rs] receives_dropped_or_cancelled_anywhere_lose_nothing` |
+//! | `io/src/net/udp_socket.rs` | `bind, connect, send, recv, send_to, recv_from, peek, peek_from, readable, writable` | `datagrams_given_up_leave_sockets_that_serve`, `[io/tests/udp.rs] receives_dropped_or_cancelled_anywhere_lose_nothing` |
 //! | `io/src/resolve.rs` | `lookup_host` | `a_look_up_given_up_leaves_no_job` |
 //! | `io/src/copy/mod.rs` | `copy, copy_bidirectional` | `[io/tests/copy.rs] copies_dropped_or_cancelled_anywhere_leave_the_streams_alone, copies_given_up_leave_no_stream` |
 //! | `io/src/copy/sendfile.rs` | `sendfile` | `copies_given_up_leave_no_stream` |

@@ -9,7 +9,8 @@
 //! | `service.rs` | one shape for both forms of service, and what is watched of each request |
 //! | `connection.rs` | the life of one connection, and what all connections of a server share |
 //! | `alarm.rs` | one timer per connection in place of one per request |
-//! | `server.rs` | the builder, the accept loop, the end |
+//! | `serve.rs` | the builder: every knob, and a socket that listens |
+//! | `server.rs` | the accept loop, the end |
 //! | `timeout.rs` | a limit on a service's answers, as a tower layer |
 //!
 //! # Limits
@@ -44,6 +45,7 @@
 
 mod alarm;
 mod connection;
+mod serve;
 mod server;
 mod service;
 mod timeout;
@@ -57,7 +59,8 @@ pub use hyper::service::service_fn;
 pub use hyper::{Request, Response, StatusCode};
 
 pub use crate::hyper_rt::{Executor, Timer};
-pub use server::{Drained, Serve, Server, ServerHandle, serve, serve_on};
+pub use serve::{Serve, serve, serve_on};
+pub use server::{Drained, Server, ServerHandle};
 pub use service::{HttpService, HyperService, IntoService, Peer, TowerService};
 pub use timeout::{TimeoutFuture, TimeoutLayer, TimeoutService};
 

@@ -1,6 +1,6 @@
 //! Services: one shape for the two forms in use, and what the server watches of each request.
 //!
-//! Called by `server.rs` (to take a service) and `connection.rs` (to watch it). Knows no sockets.
+//! Called by `serve.rs` (to take a service) and `connection.rs` (to watch it). Knows no sockets.
 //!
 //! hyper's form takes `&self` and no reservation; tower's takes `&mut self` after `poll_ready`. A type that is a service
 //! in one form only, as nearly all are, is taken as it is: the marker in [`IntoService`] keeps the two implementations
@@ -38,6 +38,32 @@ use super::{BoxError, ServeError};
 pub enum HyperService {}
 
 /// Marks tower's form of service: `tower_service::Service`.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_io::http::{Incoming, IntoService, Request, Response, TowerService};
+/// # use std::{convert::Infallible, future::{Ready, ready}, task::{Context, Poll}};
+///
+/// #[derive(Clone)]
+/// struct Hello;
+///
+/// impl tower_service::Service<Request<Incoming>> for Hello {
+///     type Response = Response<String>;
+///     type Error = Infallible;
+///     type Future = Ready<Result<Self::Response, Infallible>>;
+///
+///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+///         Poll::Ready(Ok(()))
+///     }
+///     fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+///         ready(Ok(Response::new("hello".to_owned())))
+///     }
+/// }
+///
+/// fn takes<S: IntoService<TowerService>>(_: S) {}
+/// takes(Hello);
+/// ```
 #[derive(Debug)]
 pub enum TowerService {}
 

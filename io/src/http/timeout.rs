@@ -26,9 +26,11 @@ use tower_service::Service;
 ///
 /// ```no_run
 /// # #[cfg(any())]
+/// # fn example() {
 /// let router = axum::Router::new()
 ///     .route("/report", axum::routing::get(report))
 ///     .layer(loxley::http::TimeoutLayer::new(Duration::from_secs(5)));
+/// # }
 /// # fn main() {}
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +148,36 @@ pin_project! {
     /// # Cancel safety
     ///
     /// Dropping it drops what the service was doing.
+    ///
+    /// # Examples
+    ///
+    /// For a service that wraps one with a limit, it has a name:
+    ///
+    /// ```
+    /// use loxley_io::http::{Request, Response, TimeoutFuture, TimeoutService};
+    /// use std::task::{Context, Poll};
+    /// use tower_service::Service;
+    ///
+    /// struct Counted<S>(TimeoutService<S>, u64);
+    ///
+    /// impl<S, B, R> Service<Request<B>> for Counted<S>
+    /// where
+    ///     S: Service<Request<B>, Response = Response<R>>,
+    ///     R: Default,
+    /// {
+    ///     type Response = Response<R>;
+    ///     type Error = S::Error;
+    ///     type Future = TimeoutFuture<S::Future>;
+    ///
+    ///     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    ///         self.0.poll_ready(cx)
+    ///     }
+    ///     fn call(&mut self, request: Request<B>) -> Self::Future {
+    ///         self.1 += 1;
+    ///         self.0.call(request)
+    ///     }
+    /// }
+    /// ```
     #[derive(Debug)]
     pub struct TimeoutFuture<F> {
         #[pin]

@@ -6,6 +6,7 @@ mod split;
 mod tcp_listener;
 mod tcp_stream;
 mod udp_batch;
+mod udp_options;
 mod udp_socket;
 mod unix_datagram;
 mod unix_listener;

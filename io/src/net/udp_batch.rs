@@ -1,12 +1,19 @@
-//! Many datagrams in one call: what goes into [`UdpSocket::send_batch`] and comes out of [`UdpSocket::recv_batch`].
+//! Many datagrams in one call: [`UdpSocket::send_batch`], [`UdpSocket::recv_batch`], what goes into the one and comes out of
+//! the other.
+//!
+//! Called by the user. How the kernel is asked is in `sys/inet.rs`; here is what is handed over, and what a refusal means.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{self, SocketAddr};
 
+use loxley_runtime::lowlevel::{Attempt, Direction};
+use loxley_sync::prim::atomic::Ordering;
+use rustix::io::Errno;
+
 use crate::sys::inet::{self, Arrived, Room};
 
-#[cfg(doc)]
 use super::UdpSocket;
 
 /// A datagram, on its way out or just received.
@@ -319,4 +326,178 @@ impl fmt::Debug for Datagrams<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }
+}
+
+/// Many datagrams at once.
+impl UdpSocket {
+    /// Sends datagrams in one system call, as many as the system takes, at most 64; returns how many that was, at least one.
+    ///
+    /// On Linux, runs of datagrams of one size to one address go through the network stack as one (UDP GSO) where they are
+    /// short enough for every path (1232 bytes).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send) or [`send_to`](Self::send_to) of the first one. What is wrong with a later one is said when it
+    /// is the first.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Examples
+    ///
+    /// As many calls as it takes:
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::Datagram};
+    /// # loxley_runtime::run(async {
+    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.connect(socket.local_addr()?).await?;
+    /// let datagrams = [Datagram::connected(b"tick"); 100];
+    /// let mut left = &datagrams[..];
+    /// while !left.is_empty() {
+    ///     let sent = socket.send_batch(left).await?;
+    ///     left = &left[sent..];
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn send_batch<'a>(
+        &'a self,
+        datagrams: &'a [Datagram<'a>],
+    ) -> impl Future<Output = io::Result<usize>> {
+        let send = self.socket.async_io(Direction::Write, |socket| {
+            self.send_batch_now(socket, datagrams)
+        });
+        async move {
+            if datagrams.is_empty() {
+                Ok(0)
+            } else {
+                send.await
+            }
+        }
+    }
+
+    /// Waits for a datagram and receives it and those behind it in one system call, as many as the batch has room for.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Datagrams are either in the batch, and then the future is ready, or still queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::RecvBatch};
+    /// # loxley_runtime::run(async {
+    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// # socket.send_to(b"hello", socket.local_addr()?).await?;
+    /// let mut batch = RecvBatch::new(16, 1500);
+    /// socket.recv_batch(&mut batch).await?;
+    /// for datagram in &batch {
+    ///     assert_eq!(datagram.payload(), b"hello");
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn recv_batch<'a>(
+        &'a self,
+        batch: &'a mut RecvBatch,
+    ) -> impl Future<Output = io::Result<()>> {
+        batch.clear();
+        self.socket.async_attempt(Direction::Read, || {
+            Ok(if batch.fill(self.socket.get_ref())? {
+                Attempt::Drained(())
+            } else {
+                Attempt::More(())
+            })
+        })
+    }
+
+    /// [`send_batch`](Self::send_batch) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the system takes nothing now; else as
+    /// [`send_batch`](Self::send_batch).
+    pub fn try_send_batch(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
+        if datagrams.is_empty() {
+            return Ok(0);
+        }
+        self.socket.try_io(Direction::Write, |socket| {
+            self.send_batch_now(socket, datagrams)
+        })
+    }
+
+    /// [`recv_batch`](Self::recv_batch) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing; else as [`recv`](Self::recv).
+    pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
+        batch.clear();
+        self.socket
+            .try_io(Direction::Read, |socket| batch.fill(socket).map(drop))
+    }
+
+    /// Whether the system may hand over runs of datagrams of one size from one address as one message (UDP GRO, Linux 5.0).
+    ///
+    /// Only [`recv_batch`](Self::recv_batch) takes such runs apart again, in a batch with room for 64 KiB per message; the
+    /// other methods would return several datagrams as one.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not know how.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UdpSocket, net::RecvBatch};
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// if socket.set_gro(true).is_ok() {
+    ///     let _room_for_runs = RecvBatch::new(8, 65_536);
+    /// }
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn set_gro(&self, on: bool) -> io::Result<()> {
+        inet::set_gro(self.socket.get_ref(), on)
+    }
+
+    fn send_batch_now(
+        &self,
+        socket: &net::UdpSocket,
+        datagrams: &[Datagram<'_>],
+    ) -> io::Result<usize> {
+        // ordering: Relaxed. A hint; whoever misses a refusal is refused himself.
+        let with_runs = self.cuts_runs.load(Ordering::Relaxed);
+        match inet::send_many(socket, datagrams, with_runs) {
+            Err(error) if with_runs && is_refusal_of_runs(&error) => {
+                // Unless it fails for another reason, it was the runs.
+                let sent = inet::send_many(socket, datagrams, false)?;
+                // ordering: Relaxed, as above.
+                self.cuts_runs.store(false, Ordering::Relaxed);
+                Ok(sent)
+            }
+            result => result,
+        }
+    }
+}
+
+/// Whether this may say that the system, or the device, cannot cut up runs.
+fn is_refusal_of_runs(error: &io::Error) -> bool {
+    const REFUSALS: [Errno; 5] = [
+        Errno::INVAL,
+        Errno::IO,
+        Errno::OPNOTSUPP,
+        Errno::NOPROTOOPT,
+        Errno::MSGSIZE,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| REFUSALS.contains(&errno))
 }

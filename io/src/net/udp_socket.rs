@@ -1,17 +1,17 @@
-//! A UDP socket.
+//! A UDP socket: datagrams one by one, in the three forms of every operation (waiting, trying, polling).
+//!
+//! Called by the user. Many at once are in `udp_batch.rs`, options in `udp_options.rs`. Never looks into a datagram.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 
-use loxley_runtime::lowlevel::{Attempt, Direction, Interest};
-use loxley_sync::prim::atomic::{AtomicBool, Ordering};
-use rustix::io::Errno;
+use loxley_runtime::lowlevel::{Direction, Interest};
+use loxley_sync::prim::atomic::AtomicBool;
 
-use super::udp_batch::{Datagram, RecvBatch};
 use crate::async_fd::Registered;
 use crate::resolve::{ToSocketAddrs, lookup_host, naming, naming_all};
 use crate::sys::inet;
@@ -97,9 +97,9 @@ use crate::sys::inet;
 /// # }).unwrap();
 /// ```
 pub struct UdpSocket {
-    socket: Registered<net::UdpSocket>,
+    pub(super) socket: Registered<net::UdpSocket>,
     /// Whether the system may be asked to cut up runs of datagrams; not again once it has refused.
-    cuts_runs: AtomicBool,
+    pub(super) cuts_runs: AtomicBool,
 }
 
 impl UdpSocket {
@@ -113,6 +113,19 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Nothing stays bound.
+    ///
+    /// # Examples
+    ///
+    /// IPv6, or IPv4 where there is none:
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("[::]:0").await.or(UdpSocket::bind("0.0.0.0:0").await)?;
+    /// assert_ne!(socket.local_addr()?.port(), 0, "the system has chosen one");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {
@@ -207,6 +220,21 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has sent nothing.
+    ///
+    /// # Examples
+    ///
+    /// It takes a peer:
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// assert!(socket.send(b"to whom?").await.is_err(), "it is not connected");
+    /// socket.connect(socket.local_addr()?).await?;
+    /// assert_eq!(socket.send(b"hello").await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn send<'a>(&'a self, payload: &'a [u8]) -> impl Future<Output = io::Result<usize>> {
         self.socket
@@ -227,6 +255,24 @@ impl UdpSocket {
     /// # Fairness
     ///
     /// Several tasks may receive at once; each datagram goes to one of them, in no particular order.
+    ///
+    /// # Examples
+    ///
+    /// What does not fit is lost, and a datagram may be empty:
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// one.connect(other.local_addr()?).await?;
+    /// one.send(b"hello").await?;
+    /// one.send(b"").await?;
+    /// let mut bytes = [0; 2];
+    /// assert_eq!((other.recv(&mut bytes).await?, &bytes), (2, b"he"));
+    /// assert_eq!(other.recv(&mut bytes).await?, 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn recv<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.socket
@@ -263,6 +309,24 @@ impl UdpSocket {
     /// # Cancel safety
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// A server of one line: whatever comes goes back.
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # loxley_runtime::run(async {
+    /// # let server = UdpSocket::bind("127.0.0.1:0").await?;
+    /// # let client = UdpSocket::bind("127.0.0.1:0").await?;
+    /// # client.send_to(b"hello", server.local_addr()?).await?;
+    /// let mut bytes = [0; 1500];
+    /// let (n, from) = server.recv_from(&mut bytes).await?;
+    /// server.send_to(&bytes[..n], from).await?;
+    /// # assert_eq!(client.recv(&mut bytes).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn recv_from<'a>(
         &'a self,
@@ -333,120 +397,6 @@ impl UdpSocket {
             .async_io(Direction::Read, |socket| socket.peek_from(buf))
     }
 
-    /// Sends datagrams in one system call, as many as the system takes, at most 64; returns how many that was, at least one.
-    ///
-    /// On Linux, runs of datagrams of one size to one address go through the network stack as one (UDP GSO) where they are
-    /// short enough for every path (1232 bytes).
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send) or [`send_to`](Self::send_to) of the first one. What is wrong with a later one is said when it
-    /// is the first.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`send`](Self::send).
-    ///
-    /// # Examples
-    ///
-    /// As many calls as it takes:
-    ///
-    /// ```
-    /// # use loxley_io::{UdpSocket, net::Datagram};
-    /// # loxley_runtime::run(async {
-    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
-    /// socket.connect(socket.local_addr()?).await?;
-    /// let datagrams = [Datagram::connected(b"tick"); 100];
-    /// let mut left = &datagrams[..];
-    /// while !left.is_empty() {
-    ///     let sent = socket.send_batch(left).await?;
-    ///     left = &left[sent..];
-    /// }
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn send_batch<'a>(
-        &'a self,
-        datagrams: &'a [Datagram<'a>],
-    ) -> impl Future<Output = io::Result<usize>> {
-        let send = self.socket.async_io(Direction::Write, |socket| {
-            self.send_batch_now(socket, datagrams)
-        });
-        async move {
-            if datagrams.is_empty() {
-                Ok(0)
-            } else {
-                send.await
-            }
-        }
-    }
-
-    /// Waits for a datagram and receives it and those behind it in one system call, as many as the batch has room for.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv).
-    ///
-    /// # Cancel safety
-    ///
-    /// Datagrams are either in the batch, and then the future is ready, or still queued.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use loxley_io::{UdpSocket, net::RecvBatch};
-    /// # loxley_runtime::run(async {
-    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
-    /// # socket.send_to(b"hello", socket.local_addr()?).await?;
-    /// let mut batch = RecvBatch::new(16, 1500);
-    /// socket.recv_batch(&mut batch).await?;
-    /// for datagram in &batch {
-    ///     assert_eq!(datagram.payload(), b"hello");
-    /// }
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn recv_batch<'a>(
-        &'a self,
-        batch: &'a mut RecvBatch,
-    ) -> impl Future<Output = io::Result<()>> {
-        batch.clear();
-        self.socket.async_attempt(Direction::Read, || {
-            Ok(if batch.fill(self.socket.get_ref())? {
-                Attempt::Drained(())
-            } else {
-                Attempt::More(())
-            })
-        })
-    }
-
-    /// Whether the system may hand over runs of datagrams of one size from one address as one message (UDP GRO, Linux 5.0).
-    ///
-    /// Only [`recv_batch`](Self::recv_batch) takes such runs apart again, in a batch with room for 64 KiB per message; the
-    /// other methods would return several datagrams as one.
-    ///
-    /// # Errors
-    ///
-    /// If the system does not know how.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use loxley_io::{UdpSocket, net::RecvBatch};
-    /// # loxley_runtime::run(async {
-    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
-    /// if socket.set_gro(true).is_ok() {
-    ///     let _room_for_runs = RecvBatch::new(8, 65_536);
-    /// }
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn set_gro(&self, on: bool) -> io::Result<()> {
-        inet::set_gro(self.socket.get_ref(), on)
-    }
-
     /// [`send`](Self::send) without waiting.
     ///
     /// # Errors
@@ -483,35 +433,33 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing; else as [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// Everything that is there, and not a moment longer:
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # use std::io::ErrorKind;
+    /// # loxley_runtime::run(async {
+    /// # let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// # socket.send_to(b"a", socket.local_addr()?).await?;
+    /// # socket.send_to(b"b", socket.local_addr()?).await?;
+    /// let (mut bytes, mut count) = ([0; 1500], 0);
+    /// socket.readable().await?;
+    /// let end = loop {
+    ///     match socket.try_recv_from(&mut bytes) {
+    ///         Ok(_) => count += 1,
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert!(count > 0 && end.kind() == ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket
             .try_io(Direction::Read, |socket| socket.recv_from(buf))
-    }
-
-    /// [`send_batch`](Self::send_batch) without waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the system takes nothing now; else as
-    /// [`send_batch`](Self::send_batch).
-    pub fn try_send_batch(&self, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-        if datagrams.is_empty() {
-            return Ok(0);
-        }
-        self.socket.try_io(Direction::Write, |socket| {
-            self.send_batch_now(socket, datagrams)
-        })
-    }
-
-    /// [`recv_batch`](Self::recv_batch) without waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing; else as [`recv`](Self::recv).
-    pub fn try_recv_batch(&self, batch: &mut RecvBatch) -> io::Result<()> {
-        batch.clear();
-        self.socket
-            .try_io(Direction::Read, |socket| batch.fill(socket).map(drop))
     }
 
     /// [`send`](Self::send) for hand-written futures. Only the last task that polled in this direction is woken.
@@ -555,6 +503,31 @@ impl UdpSocket {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// In a future that looks at two sockets at once:
+    ///
+    /// ```
+    /// # use loxley_io::UdpSocket;
+    /// # use std::{future::poll_fn, task::Poll};
+    /// # loxley_runtime::run(async {
+    /// # let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// other.send_to(b"hello", other.local_addr()?).await?;
+    /// let mut bytes = [0; 64];
+    /// let (n, _from) = poll_fn(|cx| {
+    ///     for socket in [&one, &other] {
+    ///         if let Poll::Ready(got) = socket.poll_recv_from(cx, &mut bytes) {
+    ///             return Poll::Ready(got);
+    ///         }
+    ///     }
+    ///     Poll::Pending
+    /// })
+    /// .await?;
+    /// assert_eq!(&bytes[..n], b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
@@ -619,213 +592,6 @@ impl UdpSocket {
     pub async fn writable(&self) -> io::Result<()> {
         self.socket.readiness(Direction::Write).await.map(drop)
     }
-
-    fn send_batch_now(
-        &self,
-        socket: &net::UdpSocket,
-        datagrams: &[Datagram<'_>],
-    ) -> io::Result<usize> {
-        // ordering: Relaxed. A hint; whoever misses a refusal is refused himself.
-        let with_runs = self.cuts_runs.load(Ordering::Relaxed);
-        match inet::send_many(socket, datagrams, with_runs) {
-            Err(error) if with_runs && is_refusal_of_runs(&error) => {
-                // Unless it fails for another reason, it was the runs.
-                let sent = inet::send_many(socket, datagrams, false)?;
-                // ordering: Relaxed, as above.
-                self.cuts_runs.store(false, Ordering::Relaxed);
-                Ok(sent)
-            }
-            result => result,
-        }
-    }
-}
-
-/// Options.
-impl UdpSocket {
-    /// Our address.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.get_ref().local_addr()
-    }
-
-    /// The peer's address.
-    ///
-    /// # Errors
-    ///
-    /// If the socket is not connected.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.get_ref().peer_addr()
-    }
-
-    /// Whether datagrams may go to a broadcast address (`SO_BROADCAST`); not at first.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say.
-    pub fn broadcast(&self) -> io::Result<bool> {
-        self.socket.get_ref().broadcast()
-    }
-
-    /// Sets [`broadcast`](Self::broadcast).
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses.
-    pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
-        self.socket.get_ref().set_broadcast(on)
-    }
-
-    /// Receives what is sent to the group `multiaddr`, on the interface that has the address `interface`; the system chooses
-    /// one for `0.0.0.0`.
-    ///
-    /// # Errors
-    ///
-    /// If the address is none of a group, or there is no such interface.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn example() -> std::io::Result<()> {
-    /// use std::net::Ipv4Addr;
-    /// let socket = loxley_io::UdpSocket::bind("0.0.0.0:5353").await?;
-    /// socket.join_multicast_v4(Ipv4Addr::new(224, 0, 0, 251), Ipv4Addr::UNSPECIFIED)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn join_multicast_v4(&self, multiaddr: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
-        self.socket
-            .get_ref()
-            .join_multicast_v4(&multiaddr, &interface)
-    }
-
-    /// Ends [`join_multicast_v4`](Self::join_multicast_v4).
-    ///
-    /// # Errors
-    ///
-    /// If the group was not joined there.
-    pub fn leave_multicast_v4(&self, multiaddr: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
-        self.socket
-            .get_ref()
-            .leave_multicast_v4(&multiaddr, &interface)
-    }
-
-    /// Receives what is sent to the group `multiaddr`, on the interface with this number; the system chooses one for 0.
-    ///
-    /// # Errors
-    ///
-    /// If the address is none of a group, or there is no such interface.
-    pub fn join_multicast_v6(&self, multiaddr: Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.socket
-            .get_ref()
-            .join_multicast_v6(&multiaddr, interface)
-    }
-
-    /// Ends [`join_multicast_v6`](Self::join_multicast_v6).
-    ///
-    /// # Errors
-    ///
-    /// If the group was not joined there.
-    pub fn leave_multicast_v6(&self, multiaddr: Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.socket
-            .get_ref()
-            .leave_multicast_v6(&multiaddr, interface)
-    }
-
-    /// Whether what is sent to an IPv4 group also comes back to this machine (`IP_MULTICAST_LOOP`); it does at first.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say.
-    pub fn multicast_loop_v4(&self) -> io::Result<bool> {
-        self.socket.get_ref().multicast_loop_v4()
-    }
-
-    /// Sets [`multicast_loop_v4`](Self::multicast_loop_v4).
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses.
-    pub fn set_multicast_loop_v4(&self, on: bool) -> io::Result<()> {
-        self.socket.get_ref().set_multicast_loop_v4(on)
-    }
-
-    /// Whether what is sent to an IPv6 group also comes back to this machine (`IPV6_MULTICAST_LOOP`); it does at first.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say.
-    pub fn multicast_loop_v6(&self) -> io::Result<bool> {
-        self.socket.get_ref().multicast_loop_v6()
-    }
-
-    /// Sets [`multicast_loop_v6`](Self::multicast_loop_v6).
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses.
-    pub fn set_multicast_loop_v6(&self, on: bool) -> io::Result<()> {
-        self.socket.get_ref().set_multicast_loop_v6(on)
-    }
-
-    /// How many networks a datagram to an IPv4 group may cross (`IP_MULTICAST_TTL`); 1 at first, its own.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say.
-    pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
-        self.socket.get_ref().multicast_ttl_v4()
-    }
-
-    /// Sets [`multicast_ttl_v4`](Self::multicast_ttl_v4).
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses.
-    pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
-        self.socket.get_ref().set_multicast_ttl_v4(ttl)
-    }
-
-    /// The time-to-live of packets (`IP_TTL`).
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.get_ref().ttl()
-    }
-
-    /// Sets [`ttl`](Self::ttl).
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.get_ref().set_ttl(ttl)
-    }
-
-    /// The error that the socket has kept for the next operation, taken away.
-    ///
-    /// # Errors
-    ///
-    /// If the system refuses to say.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get_ref().take_error()
-    }
-}
-
-/// Whether this may say that the system, or the device, cannot cut up runs.
-fn is_refusal_of_runs(error: &io::Error) -> bool {
-    const REFUSALS: [Errno; 5] = [
-        Errno::INVAL,
-        Errno::IO,
-        Errno::OPNOTSUPP,
-        Errno::NOPROTOOPT,
-        Errno::MSGSIZE,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| REFUSALS.contains(&errno))
 }
 
 impl AsFd for UdpSocket {

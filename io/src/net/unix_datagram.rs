@@ -115,6 +115,23 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// As [`from_std`](Self::from_std).
+    ///
+    /// # Examples
+    ///
+    /// Messages between two parts of a program, each whole:
+    ///
+    /// ```
+    /// # use loxley_io::UnixDatagram;
+    /// # loxley_runtime::run(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// one.send(b"first").await?;
+    /// one.send(b"second").await?;
+    /// let mut bytes = [0; 64];
+    /// assert_eq!(other.recv(&mut bytes).await?, 5);
+    /// assert_eq!(other.recv(&mut bytes).await?, 6);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = net::UnixDatagram::pair()?;
         Ok((Self::from_std(one)?, Self::from_std(other)?))

@@ -185,6 +185,22 @@ impl StreamReader {
     /// # Panics
     ///
     /// If `limit` is zero.
+    ///
+    /// # Examples
+    ///
+    /// A protocol whose lines are short closes the door on those who send none:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams::{self, ReadError}};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// reader.set_limit(16);
+    /// theirs.write_all(&[b'a'; 64]).await?;
+    /// assert!(matches!(reader.readline().await, Err(ReadError::LineTooLong { .. })));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn set_limit(&mut self, limit: usize) {
         check_limit(limit);
@@ -215,6 +231,23 @@ impl StreamReader {
     }
 
     /// Whether the end was read, and everything before it. The end is noticed by reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// theirs.write_all(b"all").await?;
+    /// drop(theirs);
+    /// assert_eq!(reader.read(3).await?, b"all");
+    /// assert!(!reader.at_eof(), "nobody has looked yet");
+    /// assert!(reader.read(1).await?.is_empty());
+    /// assert!(reader.at_eof());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn at_eof(&self) -> bool {
         self.is_ended && self.buffer.is_empty()
@@ -315,6 +348,22 @@ impl StreamReader {
     /// # Cancel safety
     ///
     /// Nothing is lost: what has come stays in the reader.
+    ///
+    /// # Examples
+    ///
+    /// A record with its length in front:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// theirs.write_all(b"\x05hello").await?;
+    /// let length = reader.readexactly(1).await?[0];
+    /// assert_eq!(reader.readexactly(length.into()).await?, b"hello");
+    /// # Ok::<(), streams::ReadError>(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn readexactly(&mut self, n: usize) -> impl Future<Output = Result<Vec<u8>, ReadError>> {
         self.operate(Location::caller(), move |this, cx| {
@@ -377,6 +426,24 @@ impl StreamReader {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// The last line may come without its end:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// theirs.write_all(b"one\ntwo").await?;
+    /// drop(theirs);
+    /// assert_eq!(reader.readline().await?, b"one\n");
+    /// assert_eq!(reader.readline().await?, b"two");
+    /// assert_eq!(reader.readline().await?, b"");
+    /// # Ok::<(), streams::ReadError>(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn readline(&mut self) -> impl Future<Output = Result<Vec<u8>, ReadError>> {
         let mut from = 0;
@@ -744,6 +811,25 @@ impl Lines<'_> {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// The last one may lack its end:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (mut reader, _writer) = streams::from_unix(ours);
+    /// theirs.write_all(b"one\ntwo").await?;
+    /// drop(theirs);
+    /// let mut lines = reader.lines();
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"one\n"[..]));
+    /// assert_eq!(lines.next().await?.as_deref(), Some(&b"two"[..]));
+    /// assert_eq!(lines.next().await?, None);
+    /// # Ok::<(), streams::ReadError>(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     #[expect(
         clippy::should_implement_trait,

@@ -152,6 +152,32 @@ impl StreamWriter {
     /// # Cancel safety
     ///
     /// Nothing is lost: what is queued is sent whether anybody waits or not.
+    ///
+    /// # Examples
+    ///
+    /// In a loop that may be faster than the peer; it ends when the peer has gone:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// let (mut theirs, mut chunks) = (Some(theirs), 0);
+    /// let reason = loop {
+    ///     writer.write(&[0; 16 << 10]);
+    ///     if let Err(error) = writer.drain().await {
+    ///         break error;
+    ///     }
+    ///     chunks += 1;
+    ///     if chunks == 2 {
+    ///         drop(theirs.take()); // It hangs up.
+    ///     }
+    /// };
+    /// assert!(chunks >= 2);
+    /// println!("after {chunks} chunks: {reason}");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn drain(&self) -> impl Future<Output = io::Result<()>> {
         let at = Location::caller();
@@ -249,6 +275,24 @@ impl StreamWriter {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// What was written has left this process when it returns:
+    ///
+    /// ```
+    /// # use loxley_io::{UnixStream, streams};
+    /// # loxley_runtime::run(async {
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let (_reader, writer) = streams::from_unix(ours);
+    /// writer.write(b"goodbye");
+    /// writer.close();
+    /// writer.wait_closed().await?;
+    /// let (mut reader, _writer) = streams::from_unix(theirs);
+    /// assert_eq!(reader.read_to_end().await?, b"goodbye");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn wait_closed(&self) -> impl Future<Output = io::Result<()>> {
         let at = Location::caller();

@@ -12,6 +12,7 @@
 //! | `readiness.rs` | one source's word and its waiters, edges R1–R6 |
 //! | `slab.rs` | token ↔ source |
 //! | `registration.rs` | what a socket holds |
+//! | `async_io.rs` | a wait of one operation, as a future |
 //! | `reactor.rs` | the only file naming `mio::Poll` and `mio::Waker` |
 //! | `linux.rs`, `portable.rs` | the alarm clock of the reactor: timerfd, or the wait's own limit |
 //! | `modeled.rs` | the same without an operating system, for models |
@@ -33,6 +34,7 @@ use loxley_sync::prim::Arc;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering};
 use loxley_sync::wait::WakeBatch;
 
+pub(crate) mod async_io;
 mod disposition;
 pub(crate) mod readiness;
 pub(crate) mod registration;

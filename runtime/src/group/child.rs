@@ -71,6 +71,11 @@ impl<U: Send, E: Send> ChildOutput<E> for Result<U, E> {
 /// body and the siblings hear that the group shuts down before they get to see that, so that no error comes of an error.
 /// Given to [`gather`](crate::gather) and its like a child is a plain task, without that courtesy.
 ///
+/// # Cancel safety
+///
+/// Dropping a child leaves it to its group, which waits for it. Dropping the future that awaits `&mut child` loses nothing;
+/// await it again.
+///
 /// # Examples
 ///
 /// ```

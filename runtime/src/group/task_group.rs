@@ -338,6 +338,30 @@ impl<E: Send + 'static> TaskGroupBuilder<E> {
     /// # Panics
     ///
     /// If it is zero, at the caller's line.
+    ///
+    /// # Examples
+    ///
+    /// Never more than two at once:
+    ///
+    /// ```
+    /// # use loxley_runtime::{TaskGroup, yield_now};
+    /// # use std::{convert::Infallible, sync::Arc, sync::atomic::{AtomicU32, Ordering::Relaxed}};
+    /// # loxley_runtime::run(async {
+    /// let running = Arc::new(AtomicU32::new(0));
+    /// let group = TaskGroup::<Infallible>::builder().limit(2).run(|group| async move {
+    ///     for _ in 0..10 {
+    ///         let running = running.clone();
+    ///         group.create_task(async move {
+    ///             assert!(running.fetch_add(1, Relaxed) < 2);
+    ///             yield_now().await;
+    ///             running.fetch_sub(1, Relaxed);
+    ///         });
+    ///     }
+    ///     Ok(())
+    /// });
+    /// group.await.unwrap();
+    /// # });
+    /// ```
     #[track_caller]
     pub fn limit(mut self, limit: usize) -> Self {
         assert!(

@@ -15,6 +15,10 @@ const LIFO_RUN_MAX: u32 = 3;
 /// hundredth of it.
 const LOOK_WITHIN_NS: u64 = 100_000;
 
+/// All workers together wake about this often for timers that are close to each other: a hundred thousand sleepers would
+/// cost as many wake-ups. A sleep that ends by itself keeps its precision.
+const FIRING_SPACING_NS: u64 = 75_000;
+
 /// One worker's own state.
 pub(crate) struct Core {
     index: usize,
@@ -27,8 +31,10 @@ pub(crate) struct Core {
     /// Rounds until the injector is looked at first.
     until_injector: u32,
     pub(super) local: Local<Scheduled>,
-    /// When timers may be fired again, in nanoseconds of their clock.
+    /// When this worker may wake for timers again, in nanoseconds of their clock.
     pub(super) next_firing: u64,
+    /// From one firing to the next wake-up for one.
+    firing_spacing: u64,
     /// Polls in a row out of the LIFO slot.
     lifo_run: u32,
     /// Counted as a searcher in the idle word (I1, or I4 by another).
@@ -61,6 +67,7 @@ impl Core {
             until_injector: config.global_queue_interval,
             local: seat.local,
             next_firing: 0,
+            firing_spacing: firing_spacing(config.workers),
             lifo_run: 0,
             searching: false,
             parking: false,
@@ -121,6 +128,11 @@ impl Core {
         self.looked_at = now;
     }
 
+    /// Timers have been fired at `now`: no wake-up for others right after.
+    pub(super) fn has_fired(&mut self, now: u64) {
+        self.next_firing = now.saturating_add(self.firing_spacing);
+    }
+
     /// Whether something is left to run here.
     pub(super) fn has_work(&self, shared: &Shared) -> bool {
         !self.local.is_empty() || !shared.remotes[self.index].lifo.is_empty()
@@ -136,6 +148,12 @@ fn rounds_until_look(elapsed: u64, rounds: u32, most: u32) -> u32 {
         .clamp(2, most)
 }
 
+/// Each worker has timers of its own, and wakes for them by itself: the more there are, the more seldom each of them, down to
+/// once in a millisecond.
+fn firing_spacing(workers: usize) -> u64 {
+    (FIRING_SPACING_NS.saturating_mul(workers as u64)).clamp(2 * FIRING_SPACING_NS, 1_000_000)
+}
+
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
@@ -147,7 +165,7 @@ impl fmt::Debug for Core {
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
-    use super::rounds_until_look;
+    use super::{firing_spacing, rounds_until_look};
 
     #[test]
     fn timers_and_driver_are_looked_at_sooner_while_polls_take_long() {
@@ -161,5 +179,16 @@ mod tests {
         // However long: there is a round between two looks.
         assert_eq!(rounds_until_look(u64::MAX, 61, 61), 2);
         assert_eq!(rounds_until_look(u64::MAX, 2, 2), 2);
+    }
+
+    #[test]
+    fn many_workers_do_not_wake_for_timers_many_times_as_often() {
+        assert_eq!([1, 2, 3].map(firing_spacing), [150_000, 150_000, 225_000]);
+        assert_eq!(firing_spacing(8), 600_000);
+        assert_eq!(
+            [64, usize::MAX].map(firing_spacing),
+            [1_000_000; 2],
+            "as late as a coarse timer is"
+        );
     }
 }

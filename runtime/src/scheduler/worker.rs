@@ -19,10 +19,6 @@ use std::cell::RefMut;
 use std::io;
 use std::sync::Arc;
 
-/// A worker that has just fired timers does not wake for the next ones sooner than this: a hundred thousand sleepers would
-/// cost as many wake-ups. A sleep that ends by itself keeps its precision.
-const FIRING_SPACING_NS: u64 = 150_000;
-
 /// What the builder gives for a worker's thread.
 pub(crate) struct ThreadStyle<'a> {
     pub(crate) name: &'a dyn Fn() -> String,
@@ -215,7 +211,7 @@ impl Worker<'_> {
         let now = timers.clock().now_ns();
         if own.is_some_and(|deadline| deadline <= now) {
             timers.fire_shard(self.index, now, batch);
-            self.core().next_firing = now.saturating_add(FIRING_SPACING_NS);
+            self.core().has_fired(now);
         }
         if theirs.is_some_and(|deadline| deadline <= now) {
             timers.fire_shard(foreign, now, batch);

@@ -144,17 +144,26 @@ impl Header {
         }
     }
 
-    /// The context to poll in: none as long as no variable was ever set.
+    /// Takes the context to poll in: none as long as no variable was ever set.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold *running*.
     #[inline]
-    pub(crate) fn context(&self) -> Option<Context> {
-        self.cold.get()?.context.lock().clone()
+    pub(crate) unsafe fn take_context(&self) -> Option<Context> {
+        // SAFETY: the contract of this function.
+        unsafe { self.cold.get()?.variables.replace(None) }
     }
 
-    /// Gives a task without a context one.
-    pub(crate) fn set_context(&self, context: Context) {
-        let mut slot = self.cold.made().context.lock();
-        debug_assert!(slot.is_none(), "a task keeps its context");
-        *slot = Some(context);
+    /// Gives a task that has none a context, or gives it back.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the maker of a task that was not launched yet, or hold *running*.
+    pub(crate) unsafe fn put_context(&self, context: Context) {
+        // SAFETY: the contract of this function.
+        let before = unsafe { self.cold.made().variables.replace(Some(context)) };
+        debug_assert!(before.is_none(), "a task has one context");
     }
 
     /// The joiner's waker slot.

@@ -32,6 +32,7 @@ use super::callbacks::Callbacks;
 use loxley_sync::ambient::grants::Watches;
 use loxley_sync::ambient::scope::{Planted, Tree};
 use loxley_sync::prim::atomic::{AtomicPtr, Ordering};
+use loxley_sync::prim::cell::UnsafeCell;
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::{CancelledError, Context};
 use std::panic::Location;
@@ -52,8 +53,8 @@ const _: () = assert!(align_of::<Location<'static>>() > TAGS && align_of::<Cold>
 #[derive(Default)]
 pub(crate) struct Cold {
     pub(crate) name: Mutex<Option<Arc<str>>>,
-    /// The context variables, until the task ends. Once there, it is never another one.
-    pub(crate) context: Mutex<Option<Context>>,
+    /// The context variables between polls.
+    pub(crate) variables: Variables,
     /// Who wants to hear of the end; see `callbacks.rs`.
     pub(crate) callbacks: Mutex<Callbacks>,
     /// Its cancel scopes and the requests it was given.
@@ -62,6 +63,29 @@ pub(crate) struct Cold {
     pub(crate) watches: Watches,
     /// The request that ended it.
     pub(crate) ended_by: Mutex<Option<CancelledError>>,
+}
+
+/// A task's context variables while nobody polls it, until it ends; during a poll they are its thread's. Whoever makes the
+/// task may touch them until it is launched, the holder of *running* from then on, and nobody else: so they need no lock.
+#[derive(Default)]
+pub(crate) struct Variables(UnsafeCell<Option<Context>>);
+
+// SAFETY: one thread at a time touches them, see above; which hands them on like the future itself (rows of `state.rs`), and
+// a context is Send.
+unsafe impl Sync for Variables {}
+
+impl Variables {
+    /// What is here goes, `context` comes.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the maker of a task that was not launched yet, or hold *running*.
+    #[inline]
+    pub(crate) unsafe fn replace(&self, context: Option<Context>) -> Option<Context> {
+        // SAFETY: exclusive, by the contract of this function.
+        self.0
+            .with_mut(|slot| std::mem::replace(unsafe { &mut *slot }, context))
+    }
 }
 
 impl Planted for Cold {

@@ -131,7 +131,9 @@ impl<S: Schedule> Fresh<S> {
     pub(crate) fn with_context(self, context: Option<Context>) -> Self {
         if let Some(context) = context.or_else(inherit_context) {
             // SAFETY: the cell was made and nothing frees it before it is launched.
-            unsafe { self.header.as_ref() }.set_context(context);
+            let header = unsafe { self.header.as_ref() };
+            // SAFETY: it was not launched, and `self` alone has the pointer.
+            unsafe { header.put_context(context) };
         }
         self
     }

@@ -9,7 +9,6 @@
 use super::after::Last;
 use super::cancel::{self, Delivered};
 use super::cell::{Cell, Header, Stage};
-use super::cold::Cold;
 use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::trace::Trace;
@@ -61,10 +60,15 @@ struct Entered {
 }
 
 impl Entered {
+    /// # Safety
+    ///
+    /// The caller must hold *running* until [`leave`](Self::leave) has returned.
     #[inline]
-    fn new(header: NonNull<Header>, asked: Asked) -> Self {
+    unsafe fn new(header: NonNull<Header>, asked: Asked) -> Self {
         // SAFETY: *running* is the caller's, which keeps the task alive.
-        let context = unsafe { header.as_ref() }.context();
+        let task = unsafe { header.as_ref() };
+        // SAFETY: as above.
+        let context = unsafe { task.take_context() };
         Self {
             context: ambient::swap_context(context),
             task: CURRENT.with(|current| current.replace(Some(header))),
@@ -86,17 +90,11 @@ impl Entered {
     fn leave(self, header: &Header) -> Left {
         CURRENT.with(|current| current.set(self.task));
         if let Some(context) = ambient::swap_context(self.context) {
-            keep_context(header, context);
+            // The task's context, or its first, made by the poll.
+            // SAFETY: *running* is still the caller's.
+            unsafe { header.put_context(context) };
         }
         ambient::leave(self.outer)
-    }
-}
-
-/// What the poll ran in: the task's context already, or its first, made by the poll.
-#[cold]
-fn keep_context(header: &Header, context: loxley_sync::Context) {
-    if header.context().is_none() {
-        header.set_context(context);
     }
 }
 
@@ -118,7 +116,8 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
         },
     };
     loop {
-        let entered = Entered::new(header, asked);
+        // SAFETY: *running* is ours since T2, and stays so beyond `leave`.
+        let entered = unsafe { Entered::new(header, asked) };
         if let Some(watches) = entered.watches(&cell.header) {
             watches.before_poll();
         }
@@ -275,7 +274,8 @@ unsafe fn drop_future<F: Future>(stage: &UnsafeCell<Stage<F>>) {
 unsafe fn end_cancelled<F: Future, S: Schedule>(header: NonNull<Header>) -> Turn {
     // SAFETY: *running* keeps the cell alive.
     let cell = unsafe { header.cast::<Cell<F>>().as_ref() };
-    let entered = Entered::new(header, Asked::default());
+    // SAFETY: *running* is ours, beyond `leave`.
+    let entered = unsafe { Entered::new(header, Asked::default()) };
     // SAFETY: *running* is ours.
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_future(&cell.stage) }));
     let _ = entered.leave(&cell.header);
@@ -349,9 +349,8 @@ unsafe fn finish<F: Future, S: Schedule>(
         // SAFETY: *running* is ours until T9.
         unsafe { *stage = Stage::Done(outcome) }
     });
-    if let Some(cold) = cell.header.cold.get() {
-        drop_context(cold);
-    }
+    // SAFETY: *running* is ours.
+    drop_context(unsafe { cell.header.take_context() });
     if let Some(hook) = scheduler.end_hook() {
         // SAFETY: the task is alive until T9.
         let task = unsafe { TaskRef::retained(header) };
@@ -404,9 +403,10 @@ unsafe fn finish<F: Future, S: Schedule>(
 // What `finish` needs of no type stands apart: it is compiled once, and `finish` for every future.
 
 /// What the variables hold goes with the task: a `TaskRef` may live long.
-fn drop_context(cold: &Cold) {
-    let context = cold.context.lock().take();
-    contain(|| drop(context));
+fn drop_context(context: Option<loxley_sync::Context>) {
+    if context.is_some() {
+        contain(|| drop(context));
+    }
 }
 
 /// The duty of `WakeJoiner`, after T9.

@@ -128,11 +128,9 @@ impl Config {
     /// Whether the test fails for what it leaves behind: tasks, timers, watched descriptors, blocking jobs, open
     /// descriptors, and failures that nobody awaited. Default off.
     ///
-    /// Open descriptors are those of the whole process, so they are counted only where no other test runs beside: with
-    /// `--test-threads=1`, `RUST_TEST_THREADS=1` or under cargo-nextest.
-    ///
-    /// Descriptors are counted for the whole process (on Linux). Tests with this check therefore run one at a time among
-    /// `#[loxley::test]`s; a plain `#[test]` beside them in the same binary should not open any.
+    /// Open descriptors (on Linux) are those of the whole process, so they are counted only where no other test runs beside:
+    /// with `--test-threads=1`, `RUST_TEST_THREADS=1` or under cargo-nextest. In any case a test with this check runs alone
+    /// among those that come through [`run`].
     ///
     /// # Examples
     ///

@@ -6,8 +6,9 @@
 //! # How exact it is
 //!
 //! *Guaranteed*: never early. *Currently*: timers resolve 16.4 µs, and a timer is late by up to that plus whatever it
-//! takes until its task gets its turn. A worker that has just fired timers wakes for the next ones up to 150 µs late, so
-//! that many sleepers cost few wake-ups; a sleep on its own is not affected.
+//! takes until its task gets its turn. A worker that has just fired timers wakes for the next ones up to 150 µs late,
+//! or 75 µs for each worker there is, if that is more, but never over 1 ms: many sleepers cost few wake-ups, however many
+//! workers there are. A sleep on its own is not affected.
 //!
 //! Time is monotonic: nobody who sets the system's clock can move it. While a machine is suspended it stands still on
 //! most systems, so a sleep of an hour may take longer by the wall clock.

@@ -166,7 +166,19 @@ impl fmt::Debug for Context {
 ///
 /// # Examples
 ///
-/// See [`Context::run`].
+/// What happens in the copy stays there:
+///
+/// ```
+/// use loxley_sync::{context_var, copy_context};
+///
+/// context_var! { static USER: String }
+///
+/// USER.set("ann".to_owned());
+/// let copy = copy_context();
+/// copy.run(|| drop(USER.set("bob".to_owned())));
+/// assert_eq!(USER.get_in(&copy).as_deref(), Some("bob"));
+/// assert_eq!(USER.get().as_deref(), Some("ann"));
+/// ```
 #[must_use]
 pub fn copy_context() -> Context {
     inherit_context().unwrap_or_default()

@@ -413,6 +413,10 @@ impl<T: Clone> Receiver<T> {
 
     /// [`recv`](Self::recv) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Errors
     ///
     /// As [`recv`](Self::recv).

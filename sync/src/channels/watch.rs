@@ -501,6 +501,10 @@ impl<T> Receiver<T> {
 
     /// [`changed`](Self::changed) on a plain thread, which is blocked. Not for tasks.
     ///
+    /// # Panics
+    ///
+    /// In a task, at the caller's line: it would hold the worker that runs it.
+    ///
     /// # Errors
     ///
     /// As [`changed`](Self::changed).

@@ -27,6 +27,12 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+impl<T: Default> Default for UnsafeCell<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> UnsafeCell<T> {
     pub fn into_inner(self) -> T {
         self.inner.into_inner()

@@ -237,6 +237,10 @@ macro_rules! queue {
 
             /// [`put`](Self::put) on a plain thread, which is blocked. Not for tasks.
             ///
+            /// # Panics
+            ///
+            /// In a task, at the caller's line: it would hold the worker that runs it.
+            ///
             /// # Errors
             ///
             /// The item, if the queue is or gets shut down.
@@ -259,6 +263,10 @@ macro_rules! queue {
             }
 
             /// [`get`](Self::get) on a plain thread, which is blocked. Not for tasks.
+            ///
+            /// # Panics
+            ///
+            /// In a task, at the caller's line: it would hold the worker that runs it.
             ///
             /// # Errors
             ///

@@ -96,6 +96,24 @@ impl WakeBatch {
 impl WakeBatch {
     /// [`wake_all`](Self::wake_all) for callers whose own work must go on: a waker's panic, which the panic hook has
     /// reported, ends here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_sync::wait::WakeBatch;
+    /// # use std::{sync::Arc, task::{Wake, Waker}};
+    /// struct Broken;
+    /// impl Wake for Broken {
+    ///     fn wake(self: Arc<Self>) {
+    ///         panic!("the panic hook tells of it");
+    ///     }
+    /// }
+    /// let mut batch = WakeBatch::new();
+    /// batch.push(Waker::from(Arc::new(Broken)));
+    /// batch.push(Waker::noop().clone());
+    /// batch.wake_all_contained();
+    /// assert!(batch.is_empty(), "both were called");
+    /// ```
     pub fn wake_all_contained(&mut self) {
         while !self.is_empty() {
             let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.wake_all())) else {

@@ -19,6 +19,51 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// What somebody wants of a [`WaitList`], in three steps of which each follows only if the one before did not suffice.
+///
+/// # Examples
+///
+/// To pass a gate that is open for ever, once it was opened:
+///
+/// ```
+/// use loxley_sync::ambient::WaitKind;
+/// use loxley_sync::wait::{Claim, Entry, Locked, WaitList, block_on};
+/// use std::sync::atomic::{AtomicBool, Ordering::{Acquire, Release}};
+/// # use loxley_sync::wait::Protocol;
+/// # use std::panic::Location;
+///
+/// struct Gate(AtomicBool);
+/// # impl Protocol for Gate {
+/// #     type State = ();
+/// #     type Note = ();
+/// #     fn left(_: &WaitList<Self>, (): ()) {}
+/// #     fn give_back(_: &WaitList<Self>, (): ()) {}
+/// # }
+/// struct Pass;
+///
+/// impl Claim<Gate> for Pass {
+///     type Output = ();
+///     const KIND: WaitKind = WaitKind::Event;
+///
+///     fn attempt(&mut self, gate: &WaitList<Gate>) -> Option<()> {
+///         gate.shared().0.load(Acquire).then_some(()) // No mutex.
+///     }
+///     fn enter(&mut self, locked: &mut Locked<'_, Gate>) -> Entry<(), ()> {
+///         match locked.shared().0.load(Acquire) {
+///             true => Entry::Done(()), // It was opened in between.
+///             false => Entry::Wait(()),
+///         }
+///     }
+///     fn granted(self, _: &WaitList<Gate>, (): ()) {}
+/// }
+///
+/// let gate = WaitList::new(Gate(AtomicBool::new(false)), ());
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| block_on(gate.claim(Location::caller(), Pass)));
+///     let locked = gate.lock();
+///     locked.shared().0.store(true, Release);
+///     locked.grant_while(|_, (), ()| true);
+/// });
+/// ```
 pub trait Claim<P: Protocol> {
     /// What the wait ends with.
     type Output;
@@ -48,6 +93,35 @@ pub trait Claim<P: Protocol> {
 ///
 /// Dropped before it enlisted: nothing happened. While waiting: [`Protocol::left`]. With a grant:
 /// [`Protocol::give_back`].
+///
+/// # Examples
+///
+/// Dropped, it has left the queue:
+///
+/// ```
+/// # use loxley_sync::{ambient::WaitKind, wait::{Claim, Entry, Locked, Protocol, Wait, WaitList}};
+/// # use std::{future::Future, panic::Location, pin::Pin, task::{Context, Waker}};
+/// # struct Gate;
+/// # impl Protocol for Gate {
+/// #     type State = ();
+/// #     type Note = ();
+/// #     fn left(_: &WaitList<Self>, (): ()) {}
+/// #     fn give_back(_: &WaitList<Self>, (): ()) {}
+/// # }
+/// # struct Pass;
+/// # impl Claim<Gate> for Pass {
+/// #     type Output = ();
+/// #     const KIND: WaitKind = WaitKind::Event;
+/// #     fn enter(&mut self, _: &mut Locked<'_, Gate>) -> Entry<(), ()> { Entry::Wait(()) }
+/// #     fn granted(self, _: &WaitList<Gate>, (): ()) {}
+/// # }
+/// let gate = WaitList::new(Gate, ());
+/// let mut wait: Pin<Box<Wait<'_, Gate, Pass>>> = Box::pin(gate.claim(Location::caller(), Pass));
+/// assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+/// assert_eq!(gate.lock().waiters(), 1);
+/// drop(wait);
+/// assert_eq!(gate.lock().waiters(), 0);
+/// ```
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Wait<'a, P: Protocol, C> {
     /// None until there is a need to wait. Pinned with the whole. Dropped before the claim, which may hold what the waiter

@@ -71,6 +71,53 @@ const GRANTED: u8 = 3;
 
 /// What a primitive adds to a [`WaitList`]; the type itself is what threads share without the mutex, such as a fast path's
 /// atomic word.
+///
+/// # Examples
+///
+/// Waiters that weigh something, what they weigh together, and a fast look at whether there are any:
+///
+/// ```
+/// use loxley_sync::wait::{Entry, Protocol, WaitList, Waiter};
+/// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+/// use std::{pin::pin, task::{Context, Waker}};
+///
+/// struct Scale {
+///     somebody_waits: AtomicBool,
+/// }
+///
+/// impl Protocol for Scale {
+///     type State = u32; // What all of them weigh.
+///     type Note = u32; // What one weighs.
+///
+///     fn emptied(&self) {
+///         self.somebody_waits.store(false, Relaxed);
+///     }
+///     fn leaving(total: &mut u32, weight: &mut u32) {
+///         *total -= *weight;
+///     }
+///     fn left(_: &WaitList<Self>, _: u32) {} // It held up nobody.
+///     fn give_back(list: &WaitList<Self>, _: u32) {
+///         let mut weight = 0; // It was its turn and it did not come: the next one's.
+///         let mut locked = list.lock();
+///         locked.grant_front(|note| weight = *note);
+///         *locked -= weight;
+///     }
+/// }
+///
+/// let list = WaitList::new(Scale { somebody_waits: AtomicBool::new(false) }, 0);
+/// {
+///     let mut waiter = pin!(Waiter::new(&list));
+///     let entered = waiter.as_mut().enter(&Context::from_waker(Waker::noop()), |locked| {
+///         locked.shared().somebody_waits.store(true, Relaxed);
+///         **locked += 7;
+///         Entry::<(), u32>::Wait(7)
+///     });
+///     assert!(entered.is_pending());
+///     assert_eq!(*list.lock(), 7);
+/// } // Here it leaves.
+/// assert_eq!(*list.lock(), 0);
+/// assert!(!list.shared().somebody_waits.load(Relaxed));
+/// ```
 pub trait Protocol: Sized {
     /// What the mutex guards beside the waiters.
     type State;
@@ -97,6 +144,59 @@ pub trait Protocol: Sized {
 /// # Fairness
 ///
 /// Strictly first come, first served in the order of enlisting.
+///
+/// # Examples
+///
+/// A turnstile that lets as many pass as it is told to:
+///
+/// ```
+/// use loxley_sync::ambient::WaitKind;
+/// use loxley_sync::wait::{Claim, Entry, Locked, Protocol, WaitList, block_on};
+/// use std::panic::Location;
+///
+/// struct Turnstile; // Nothing is shared without the mutex.
+///
+/// impl Protocol for Turnstile {
+///     type State = usize; // How many may pass.
+///     type Note = ();
+///
+///     fn left(_: &WaitList<Self>, (): ()) {} // Holds up nobody behind it.
+///     fn give_back(list: &WaitList<Self>, (): ()) {
+///         let mut locked = list.lock(); // It was let through and does not come: the next, please.
+///         if !locked.grant_front(|()| {}) {
+///             *locked += 1;
+///         }
+///     }
+/// }
+///
+/// struct Pass;
+///
+/// impl Claim<Turnstile> for Pass {
+///     type Output = ();
+///     const KIND: WaitKind = WaitKind::Unknown;
+///
+///     fn enter(&mut self, locked: &mut Locked<'_, Turnstile>) -> Entry<(), ()> {
+///         if **locked == 0 {
+///             return Entry::Wait(());
+///         }
+///         **locked -= 1;
+///         Entry::Done(())
+///     }
+///     fn granted(self, _: &WaitList<Turnstile>, (): ()) {}
+/// }
+///
+/// static GATE: WaitList<Turnstile> = WaitList::new(Turnstile, 0);
+/// let people = [0; 3].map(|_| std::thread::spawn(|| block_on(GATE.claim(Location::caller(), Pass))));
+/// *GATE.lock() += 3; // For those to come …
+/// GATE.lock().grant_while(|_, free, ()| {
+///     let passes = *free > 0; // … and for those who wait already.
+///     *free -= usize::from(passes);
+///     passes
+/// });
+/// people.map(|person| person.join().unwrap());
+/// let gate = GATE.lock();
+/// assert_eq!((*gate, gate.waiters()), (0, 0));
+/// ```
 pub struct WaitList<P: Protocol> {
     shared: P,
     inner: Mutex<Inner<P>>,
@@ -115,6 +215,30 @@ struct Ends<N> {
 }
 
 /// One of the two queues of a list. Most primitives use [`Lane::Main`] alone.
+///
+/// # Examples
+///
+/// Staff stands in a queue of its own, and is let in first:
+///
+/// ```
+/// use loxley_sync::wait::{Entry, Lane, Waiter};
+/// # use loxley_sync::wait::{Protocol, WaitList};
+/// # use std::{pin::pin, task::{Context, Waker}};
+/// # struct Hall;
+/// # impl Protocol for Hall {
+/// #     type State = ();
+/// #     type Note = ();
+/// #     fn left(_: &WaitList<Self>, (): ()) {}
+/// #     fn give_back(_: &WaitList<Self>, (): ()) {}
+/// # }
+/// # let hall = WaitList::new(Hall, ());
+/// # let cx = Context::from_waker(Waker::noop());
+/// let (mut guest, mut staff) = (pin!(Waiter::new(&hall)), pin!(Waiter::new(&hall)));
+/// assert!(guest.as_mut().enter(&cx, |_| Entry::<(), ()>::Wait(())).is_pending());
+/// assert!(staff.as_mut().enter(&cx, |_| Entry::<(), ()>::WaitAside(())).is_pending());
+/// hall.lock().grant_while_in(Lane::Side, |_, (), ()| true);
+/// assert!(!staff.is_waiting() && guest.is_waiting());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lane {
     /// The queue in which waiters stand unless they say otherwise.
@@ -156,6 +280,36 @@ unsafe impl<N: Send> Send for Node<N> {}
 unsafe impl<N: Send> Sync for Node<N> {}
 
 /// What a waiter found when it looked, under the mutex, whether it has to wait.
+///
+/// # Examples
+///
+/// A seat is taken at once if one is free; else one stands in line:
+///
+/// ```
+/// use loxley_sync::wait::{Entry, Waiter};
+/// # use loxley_sync::wait::{Protocol, WaitList};
+/// # use std::{pin::pin, task::{Context, Poll, Waker}};
+/// # struct Seats;
+/// # impl Protocol for Seats {
+/// #     type State = u32;
+/// #     type Note = ();
+/// #     fn left(_: &WaitList<Self>, (): ()) {}
+/// #     fn give_back(_: &WaitList<Self>, (): ()) {}
+/// # }
+/// # let cx = Context::from_waker(Waker::noop());
+/// let seats = WaitList::new(Seats, 1);
+/// let (mut first, mut second) = (pin!(Waiter::new(&seats)), pin!(Waiter::new(&seats)));
+/// let [one, other] = [&mut first, &mut second].map(|waiter| {
+///     waiter.as_mut().enter(&cx, |free| match **free {
+///         0 => Entry::Wait(()),
+///         _ => {
+///             **free -= 1;
+///             Entry::Done("sits")
+///         }
+///     })
+/// });
+/// assert_eq!((one, other), (Poll::Ready("sits"), Poll::Pending));
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub enum Entry<R, N> {
@@ -205,6 +359,33 @@ impl<P: Protocol> WaitList<P> {
 /// The mutex of a [`WaitList`], held. Dereferences to the primitive's state.
 ///
 /// A waiter granted through it is woken once the mutex is released: when this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// # use loxley_sync::wait::{Entry, Lane, Protocol, WaitList, Waiter};
+/// # use std::{pin::pin, task::{Context, Poll, Waker}};
+/// # struct Hall;
+/// # impl Protocol for Hall {
+/// #     type State = ();
+/// #     type Note = u8;
+/// #     fn left(_: &WaitList<Self>, _: u8) {}
+/// #     fn give_back(_: &WaitList<Self>, _: u8) {}
+/// # }
+/// # let hall = WaitList::new(Hall, ());
+/// # let cx = Context::from_waker(Waker::noop());
+/// # let (mut guest, mut staff) = (pin!(Waiter::new(&hall)), pin!(Waiter::new(&hall)));
+/// # let _ = guest.as_mut().enter(&cx, |_| Entry::<(), u8>::Wait(0));
+/// # let _ = staff.as_mut().enter(&cx, |_| Entry::<(), u8>::WaitAside(0));
+/// let mut locked = hall.lock();
+/// let Hall = locked.shared(); // What needs no mutex can be had with it, too.
+/// assert_eq!((locked.waiters(), locked.waiters_in(Lane::Side)), (1, 1));
+/// assert!(locked.grant_front_in(Lane::Side, |note| *note = 7));
+/// drop(locked); // Unlocks, and then wakes.
+/// assert_eq!(staff.as_mut().poll_grant(&cx), Poll::Ready(7));
+/// hall.lock().grant_front(|note| *note = 1);
+/// assert_eq!(guest.as_mut().poll_grant(&cx), Poll::Ready(1));
+/// ```
 #[must_use = "the mutex is released when this is dropped"]
 pub struct Locked<'a, P: Protocol> {
     list: &'a WaitList<P>,
@@ -445,6 +626,30 @@ impl<P: Protocol> DerefMut for Locked<'_, P> {
 /// One waiter of a [`WaitList`], to be pinned inside the future that waits.
 ///
 /// Most primitives use it through [`WaitList::claim`].
+///
+/// # Examples
+///
+/// Step by step, as [`Wait`](super::Wait) does it:
+///
+/// ```
+/// use loxley_sync::wait::{Entry, Waiter, block_on};
+/// # use loxley_sync::wait::{Protocol, WaitList};
+/// # use std::{future::poll_fn, pin::pin, task::{Context, Waker}};
+/// # struct Post;
+/// # impl Protocol for Post {
+/// #     type State = ();
+/// #     type Note = &'static str;
+/// #     fn left(_: &WaitList<Self>, _: &'static str) {}
+/// #     fn give_back(_: &WaitList<Self>, _: &'static str) {}
+/// # }
+/// # let post = WaitList::new(Post, ());
+/// # let cx = Context::from_waker(Waker::noop());
+/// let mut waiter = pin!(Waiter::new(&post));
+/// assert!(waiter.as_mut().enter(&cx, |_| Entry::<(), _>::Wait("nothing yet")).is_pending());
+/// assert!(waiter.is_waiting());
+/// assert!(post.lock().grant_front(|note| *note = "a letter"));
+/// assert_eq!(block_on(poll_fn(|cx| waiter.as_mut().poll_grant(cx))), "a letter");
+/// ```
 pub struct Waiter<'a, P: Protocol> {
     list: &'a WaitList<P>,
     node: Node<P::Note>,

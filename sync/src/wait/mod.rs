@@ -17,6 +17,7 @@ mod list;
 
 pub use batch::{WakeBatch, WakeLater};
 pub use block::block_on;
+pub(crate) use block::expect_thread;
 pub use cell::WaitCell;
 pub use future::{Claim, Wait};
 pub use list::{Entry, Lane, Locked, Protocol, WaitList, Waiter};

@@ -249,6 +249,28 @@ impl ServerBuilder {
     /// # Panics
     ///
     /// If it is zero.
+    ///
+    /// # Examples
+    ///
+    /// Whoever sends a longer line gets no answer:
+    ///
+    /// ```
+    /// # use loxley_io::{StreamReader, StreamWriter, open_connection, streams::{ReadError, ServerBuilder}};
+    /// # loxley_runtime::run(async {
+    /// let greet = |mut reader: StreamReader, writer: StreamWriter| async move {
+    ///     if let Err(ReadError::LineTooLong { .. }) = reader.readline().await {
+    ///         return writer.abort();
+    ///     }
+    ///     writer.write(b"hello");
+    /// };
+    /// let server = ServerBuilder::new().addr("127.0.0.1:0").limit(16).start(greet).await?;
+    /// let (mut reader, writer) = open_connection(server.local_addr().unwrap()).await?;
+    /// writer.write(&[b'a'; 64]);
+    /// assert_ne!(reader.read_to_end().await.unwrap_or_default(), b"hello");
+    /// # server.close();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn limit(mut self, limit: usize) -> Self {
         reader::check_limit(limit);

@@ -314,6 +314,22 @@ impl Server {
     /// # Panics
     ///
     /// After the runtime's shutdown has begun.
+    ///
+    /// # Examples
+    ///
+    /// Bound early, to know the port; open to clients once everything else stands:
+    ///
+    /// ```
+    /// # use loxley_io::streams::ServerBuilder;
+    /// # loxley_runtime::run(async {
+    /// let server = ServerBuilder::new().addr("127.0.0.1:0").start_serving(false);
+    /// let server = server.start(|_, _| async {}).await?;
+    /// assert!(!server.is_serving());
+    /// server.start_serving()?;
+    /// assert!(server.is_serving());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn start_serving(&self) -> Result<(), ServeError> {
         self.shared.start_serving()
     }

@@ -21,7 +21,19 @@ impl OpenConnection {
     ///
     /// # Examples
     ///
-    /// See [`TlsClient`].
+    /// ```no_run
+    /// use loxley_io::{streams::OpenConnection, tls::TlsClient};
+    ///
+    /// # async fn example() -> std::io::Result<()> {
+    /// let tls = TlsClient::new().alpn(["http/1.1"]);
+    /// let (mut reader, writer) = OpenConnection::new("example.org:443").tls(tls).connect().await?;
+    /// writer.write(b"GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n");
+    /// let answer = reader.read_to_end().await?;
+    /// # drop(answer); Ok(())
+    /// # }
+    /// ```
+    ///
+    /// With an authority of one's own, and both ends in one program: see [`TlsClient`].
     pub fn tls(mut self, client: impl Into<TlsClient>) -> Self {
         self.tls = Some(client.into());
         self
@@ -34,7 +46,21 @@ impl ServerBuilder {
     ///
     /// # Examples
     ///
-    /// See [`TlsServer`].
+    /// ```
+    /// use loxley_io::{streams::ServerBuilder, tls::TlsServer};
+    ///
+    /// # loxley_runtime::run(async {
+    /// # let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// # let (chain, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+    /// let server = ServerBuilder::new()
+    ///     .addr("127.0.0.1:0")
+    ///     .tls(TlsServer::new(chain, key)?) // What stands in the two PEM files.
+    ///     .start(|_, writer| async move { writer.write(b"hello, sealed") })
+    ///     .await?;
+    /// # server.close();
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn tls(mut self, server: impl Into<TlsServer>) -> Self {
         self.settings.tls = Some(server.into());
         self
