@@ -201,11 +201,11 @@ impl Shared {
 
     fn announce(self: &Arc<Self>, fresh: Fresh<Self>, name: Option<Arc<str>>) -> Scheduled {
         let task = fresh.launch(self, self.next_id());
-        let task_ref = task.as_ref();
         if let Some(name) = name {
-            task_ref.set_name(name);
+            task.as_ref().set_name(name);
         }
         if let Some(hook) = &self.config.on_task_spawn {
+            let task_ref = task.as_ref();
             contain(|| hook(&task_ref));
         }
         task
