@@ -57,7 +57,7 @@ impl<T: AsFd> Registered<T> {
     /// # }).unwrap();
     /// ```
     pub fn new(inner: T, interest: Interest) -> io::Result<Self> {
-        let registration = Registration::new(inner.as_fd(), interest)?;
+        let registration = Registration::new(inner.as_fd(), interest).map_err(explained)?;
         Ok(Self {
             registration,
             inner,
@@ -86,12 +86,21 @@ impl<T: AsFd> Registered<T> {
     /// # }).unwrap();
     /// ```
     pub fn new_unready(inner: T, interest: Interest) -> io::Result<Self> {
-        let registration = Registration::new_unready(inner.as_fd(), interest)?;
+        let registration = Registration::new_unready(inner.as_fd(), interest).map_err(explained)?;
         Ok(Self {
             registration,
             inner,
         })
     }
+}
+
+/// What the system says of a descriptor that is registered twice sounds like a file.
+fn explained(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::AlreadyExists {
+        return error;
+    }
+    let text = "this descriptor is registered with the runtime already: share what registered it, or register a duplicate";
+    io::Error::new(io::ErrorKind::AlreadyExists, text)
 }
 
 impl<T> Registered<T> {

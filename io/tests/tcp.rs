@@ -598,6 +598,26 @@ fn any_pollable_descriptor_can_be_waited_for() {
 }
 
 #[test]
+fn a_descriptor_is_registered_once_and_its_duplicate_apart_from_it() {
+    run(|| async {
+        use std::io::{Read, Write};
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("non-blocking");
+        let duplicate = ours.try_clone().expect("a descriptor");
+        let first = Registered::new(ours, Interest::Both).expect("registered");
+        let refused = Registered::new(first.get_ref(), Interest::Both).expect_err("it is already");
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert!(refused.to_string().contains("duplicate"), "{refused}");
+        let second = Registered::new(duplicate, Interest::Both).expect("another descriptor");
+        // The socket lives on behind the duplicate: what comes is its own.
+        drop(first);
+        theirs.write_all(b"abc").expect("written");
+        let read = second.async_io(Direction::Read, |mut fd| fd.read(&mut [0; 8]));
+        assert_eq!(read.await.expect("read"), 3);
+    });
+}
+
+#[test]
 fn futures_io_reads_writes_and_closes() {
     use futures_io::{AsyncRead, AsyncWrite};
     run(|| async {
