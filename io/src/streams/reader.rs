@@ -605,6 +605,11 @@ impl StreamReader {
                 self.is_ended = n == 0;
                 Ok(n)
             }
+            // Closed here meanwhile: what a reset of our own does to a call that is under way is no fault of the connection.
+            Err(_) if self.source.is_closed() => {
+                self.is_ended = true;
+                Ok(0)
+            }
             Err(error) => {
                 let fault = Lasting::new(error);
                 self.buffer.release();
