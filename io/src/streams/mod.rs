@@ -9,6 +9,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `reader.rs` | [`StreamReader`]: pulls bytes when somebody asks for them, so that a peer who floods fills the kernel, not us |
+//! | `source.rs` | where a reader's bytes come from: a socket, a pipe, somebody else's in a box |
 //! | `writer.rs` | [`StreamWriter`]: sends at once what it can and queues the rest |
 //! | `transport.rs` | [`Transport`]: the connection for who watches over it, and what can be asked of it |
 //! | `link.rs` | what reader and writers share: the queue, its water marks, the end |
@@ -33,6 +34,7 @@ mod reader;
 mod separators;
 mod server;
 mod socket;
+mod source;
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub mod tls;

@@ -8,8 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::Location;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use loxley_sync::ambient::{WaitKind, has_budget_remaining, poll_budgeted, wait_reason};
@@ -18,10 +17,9 @@ use super::buffer::Buffer;
 use super::errors::{IncompleteReadError, Lasting, LimitOverrunError, LineTooLongError, ReadError};
 use super::link::Link;
 use super::separators::{List, Match, Separators};
-use super::socket::Socket;
+use super::source::{BoxSource, Source};
 use crate::pipe::PipeReader;
 use crate::traits::AsyncRead;
-use crate::{bytes, sys};
 
 /// How much one system call asks for at first; it doubles while calls fill it.
 const CHUNK_MIN: usize = 4 << 10;
@@ -80,26 +78,6 @@ pub struct StreamReader {
     sealed: Option<Buffer>,
 }
 
-enum Source {
-    Socket(Arc<Link>),
-    Pipe(PipeReader),
-    /// Somebody else's; the link is that of the writer on the same connection, if there is one.
-    Boxed(Exclusive, Option<Arc<Link>>),
-}
-
-/// A source that is reached through `&mut` alone. The mutex is never locked: it makes the reader `Sync`, which what is in it
-/// need not be.
-struct Exclusive(Mutex<BoxSource>);
-
-type BoxSource = Pin<Box<dyn AsyncRead + Send>>;
-
-impl Exclusive {
-    fn get(&mut self) -> Pin<&mut (dyn AsyncRead + Send)> {
-        let source = self.0.get_mut();
-        source.unwrap_or_else(PoisonError::into_inner).as_mut()
-    }
-}
-
 impl StreamReader {
     /// A reader over anything that gives bytes: a pipe, TLS, something in memory. `limit` is that of a line or record, in
     /// bytes: see [`set_limit`](Self::set_limit).
@@ -138,7 +116,7 @@ impl StreamReader {
 
     #[track_caller]
     pub(super) fn boxed(source: BoxSource, link: Option<Arc<Link>>, limit: usize) -> Self {
-        Self::new(Source::Boxed(Exclusive(Mutex::new(source)), link), limit)
+        Self::new(Source::boxed(source, link), limit)
     }
 
     #[track_caller]
@@ -559,30 +537,9 @@ impl StreamReader {
             self.is_ended = true;
             return Poll::Ready(Ok(false));
         }
-        let filled = match &mut self.source {
-            Source::Socket(link) => match (link.socket(), &mut self.sealed) {
-                (Some(_), Some(sealed)) => {
-                    let opened = link.poll_open(cx, sealed, &mut self.buffer, room, self.chunk);
-                    or_closed(cx, opened, Some(link))
-                }
-                (Some(socket), None) => socket.poll_fill(cx, &mut self.buffer, room),
-                (None, _) => Poll::Ready(Ok(0)),
-            },
-            Source::Pipe(pipe) => bytes::poll_read_by(pipe, cx, |fd| {
-                sys::read_behind(fd, self.buffer.with_room(room))
-            }),
-            Source::Boxed(source, link) => {
-                // No more than is likely to be filled, because it has to be zeroed.
-                let asked = room.min(self.chunk);
-                let mut tail = Tail::of(self.buffer.with_room(room), asked);
-                let filled = source.get().poll_read(cx, tail.as_mut());
-                if let Poll::Ready(Ok(n)) = filled {
-                    tail.keep(n);
-                }
-                drop(tail);
-                or_closed(cx, filled, link.as_deref())
-            }
-        };
+        let filled =
+            self.source
+                .poll_pull(cx, &mut self.buffer, &mut self.sealed, room, self.chunk);
         let Poll::Ready(filled) = filled else {
             // A reader that waits holds no memory.
             self.buffer.release();
@@ -694,72 +651,6 @@ impl StreamReader {
     /// Forgets the first `count` bytes that [`poll_fill_buf`](Self::poll_fill_buf) has shown.
     pub(crate) fn consume(&mut self, count: usize) {
         self.buffer.consume(count.min(self.buffer.len()));
-    }
-}
-
-impl Source {
-    fn link(&self) -> Option<&Arc<Link>> {
-        match self {
-            Self::Socket(link) => Some(link),
-            Self::Pipe(_) => None,
-            Self::Boxed(_, link) => link.as_ref(),
-        }
-    }
-
-    /// The socket to read from, unless a writer has closed it.
-    fn open_socket(&self) -> Option<&Socket> {
-        match self {
-            Self::Socket(link) if !link.is_reading_closed() => link.socket(),
-            _ => None,
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.link().is_some_and(|link| link.is_reading_closed())
-    }
-}
-
-/// The room behind what a buffer holds, zeroed; what is not kept is cut off again, also when the source panics.
-struct Tail<'a> {
-    bytes: &'a mut Vec<u8>,
-    held: usize,
-}
-
-impl<'a> Tail<'a> {
-    fn of(bytes: &'a mut Vec<u8>, room: usize) -> Self {
-        let held = bytes.len();
-        bytes.resize(held + room, 0);
-        Self { bytes, held }
-    }
-
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.held..]
-    }
-
-    fn keep(&mut self, count: usize) {
-        self.held = self.bytes.len().min(self.held + count);
-    }
-}
-
-impl Drop for Tail<'_> {
-    fn drop(&mut self) {
-        self.bytes.truncate(self.held);
-    }
-}
-
-/// A source of somebody else's knows nothing of `close`, and TLS waits for the peer's: then the end comes from the link.
-fn or_closed(
-    cx: &mut Context<'_>,
-    filled: Poll<io::Result<usize>>,
-    link: Option<&Link>,
-) -> Poll<io::Result<usize>> {
-    let Some(link) = link.filter(|_| filled.is_pending()) else {
-        return filled;
-    };
-    link.reader.register(cx.waker());
-    match link.is_reading_closed() {
-        true => Poll::Ready(Ok(0)),
-        false => Poll::Pending,
     }
 }
 

@@ -82,9 +82,11 @@ impl Variables {
     /// The caller must be the maker of a task that was not launched yet, or hold *running*.
     #[inline]
     pub(crate) unsafe fn replace(&self, context: Option<Context>) -> Option<Context> {
-        // SAFETY: exclusive, by the contract of this function.
-        self.0
-            .with_mut(|slot| std::mem::replace(unsafe { &mut *slot }, context))
+        self.0.with_mut(|slot| {
+            // SAFETY: exclusive, by the contract of this function.
+            let slot = unsafe { &mut *slot };
+            std::mem::replace(slot, context)
+        })
     }
 }
 
