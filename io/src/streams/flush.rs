@@ -74,22 +74,23 @@ async fn flush_socket(mut duty: Duty) {
     }
 }
 
-/// Starts the task that takes leave of a peer behind TLS: it waits until everything is sent and the end of the session is
-/// answered, for as long as that may take.
+/// Starts the task that takes leave of a peer behind TLS.
 #[track_caller]
 pub(super) fn part(link: &Arc<Link>) {
     let Some(home) = home(link) else { return };
-    let link = link.clone();
-    drop(home.create_task(async move {
-        let Some(limit) = link.with_session(|session| session.shutdown_timeout()) else {
-            return;
-        };
-        let mut unread = Buffer::new();
-        let parted = poll_fn(|cx| link.poll_parted(cx, &mut unread));
+    drop(home.create_task(take_leave(Duty::of(link))));
+}
+
+/// Waits until everything is sent and the end of the session is answered, for as long as that may take.
+async fn take_leave(mut duty: Duty) {
+    let link = duty.link.clone();
+    if let Some(limit) = link.with_session(|session| session.shutdown_timeout()) {
+        let parted = poll_fn(|cx| link.poll_parted(cx));
         if timeout(limit, parted).await.is_err() {
             link.unanswered();
         }
-    }));
+    }
+    duty.is_done = true;
 }
 
 /// The right to send; whoever drops it before everything is sent breaks the link, so that nobody waits for ever.

@@ -58,6 +58,9 @@ pub(super) struct Link {
     /// Where tasks that flush are spawned; `None` if the link was made outside every runtime.
     home: Option<Handle>,
     out: Mutex<Outgoing>,
+    /// What has come from a peer behind TLS and is not opened yet: of the reader, and then of the task that takes leave. Locked
+    /// inside `out`, never around it.
+    sealed: Mutex<Buffer>,
     /// Room in the queue, or the end.
     changed: Notify,
     /// The same for the one who polls a writer through a trait.
@@ -91,6 +94,8 @@ struct Outgoing {
     stage: Stage,
     /// Why it was closed, if not in good order.
     fault: Option<Lasting>,
+    /// It was closed before everything was sent.
+    is_cut_short: bool,
     is_flushing: bool,
     is_end_sent: bool,
     /// TLS, which the queue is behind: what is in it is sealed.
@@ -166,6 +171,7 @@ impl Outgoing {
         }
         self.stage = Stage::Closed;
         self.fault = fault;
+        self.is_cut_short = self.held() > 0;
         self.is_paused = false;
         self.in_flight = 0;
         later.gone = (self.sink.take(), std::mem::take(&mut self.queue));
@@ -218,6 +224,7 @@ impl Link {
                 is_paused: false,
                 stage: Stage::Open,
                 fault: None,
+                is_cut_short: false,
                 is_flushing: false,
                 is_end_sent: false,
                 session: None,
@@ -225,6 +232,7 @@ impl Link {
                 sink,
                 guest: None,
             }),
+            sealed: Mutex::new(Buffer::new()),
             changed: Notify::new(),
             poller: WaitCell::new(),
             flusher: WaitCell::new(),
@@ -631,20 +639,27 @@ impl Link {
 
     /// For the traits: ready when everything queued is sent.
     pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |out| match (out.stage, &out.fault) {
-            (Stage::Closed, Some(fault)) => Some(Err(fault.again())),
+        self.poll(cx, |out| match out.stage {
+            Stage::Closed if out.fault.is_some() || out.is_cut_short => Some(Err(out.lost())),
+            // Who carried a sink then does not tell.
+            Stage::Closed => Some(Ok(())),
             _ if out.is_flushing => None,
             _ => Some(Ok(())),
         })
     }
 
+    /// The mutex is free again when this returns.
+    fn look<T>(&self, look: impl Fn(&Outgoing) -> Option<T>) -> Option<T> {
+        look(&self.out.lock())
+    }
+
     fn poll<T>(&self, cx: &mut Context<'_>, look: impl Fn(&Outgoing) -> Option<T>) -> Poll<T> {
         let poll = poll_budgeted(cx, |cx| {
-            let found = look(&self.out.lock()).or_else(|| {
-                self.poller.register(cx.waker());
-                look(&self.out.lock())
-            });
-            found.map_or(Poll::Pending, Poll::Ready)
+            if let Some(found) = self.look(&look) {
+                return Poll::Ready(found);
+            }
+            self.poller.register(cx.waker());
+            self.look(&look).map_or(Poll::Pending, Poll::Ready)
         });
         if poll.is_pending() {
             wait_reason(WaitKind::Io, None);

@@ -74,8 +74,8 @@ pub struct StreamReader {
     chunk: usize,
     is_ended: bool,
     fault: Option<Lasting>,
-    /// What has come and is not opened, on a connection with TLS.
-    sealed: Option<Buffer>,
+    /// There is TLS on the connection, which opens what comes.
+    is_sealed: bool,
 }
 
 impl StreamReader {
@@ -134,7 +134,7 @@ impl StreamReader {
             chunk: CHUNK_MIN,
             is_ended: false,
             fault: None,
-            sealed: None,
+            is_sealed: false,
         }
     }
 
@@ -188,7 +188,7 @@ impl StreamReader {
     /// TLS is on the connection from now on.
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "for TLS"))]
     pub(super) fn seals(&mut self) {
-        self.sealed = Some(Buffer::new());
+        self.is_sealed = true;
     }
 
     /// Every later read fails for this reason.
@@ -537,15 +537,12 @@ impl StreamReader {
             self.is_ended = true;
             return Poll::Ready(Ok(false));
         }
-        let filled =
-            self.source
-                .poll_pull(cx, &mut self.buffer, &mut self.sealed, room, self.chunk);
+        let filled = self
+            .source
+            .poll_pull(cx, &mut self.buffer, self.is_sealed, room, self.chunk);
         let Poll::Ready(filled) = filled else {
             // A reader that waits holds no memory.
             self.buffer.release();
-            if let Some(sealed) = &mut self.sealed {
-                sealed.release();
-            }
             return Poll::Pending;
         };
         let n = self.came(filled)?;
@@ -623,7 +620,7 @@ impl StreamReader {
             return Poll::Ready(Ok(0));
         }
         if buf.len() >= READ_AHEAD_BELOW && self.buffer.is_empty() {
-            let is_direct = !self.is_ended && self.sealed.is_none();
+            let is_direct = !self.is_ended && !self.is_sealed;
             if let Some(socket) = self.source.open_socket().filter(|_| is_direct) {
                 let read = ready!(socket.poll_read(cx, buf));
                 return Poll::Ready(self.came(read));

@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use loxley_sync::prim::lock::Mutex;
+
 use super::buffer::Buffer;
 use crate::bytes;
 use crate::net::{TcpStream, UnixStream};
@@ -40,6 +42,18 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         each!(self, stream => bytes::poll_read_by(stream, cx, |fd| {
             sys::recv_behind(fd, buffer.with_room(room))
+        }))
+    }
+
+    /// The same for a buffer that others fill and empty, too: it is locked while the system is asked, and no longer.
+    pub(super) fn poll_fill_shared(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &Mutex<Buffer>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => bytes::poll_read_by(stream, cx, |fd| {
+            sys::recv_behind(fd, buffer.lock().with_room(room))
         }))
     }
 

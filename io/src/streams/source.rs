@@ -42,24 +42,24 @@ impl Source {
         Self::Boxed(Exclusive(Mutex::new(source)), link)
     }
 
-    /// Pulls once: bytes into `buffer`, which has `room` more, or by way of `sealed` if TLS has to open them first. `chunk` is
+    /// Pulls once: bytes into `buffer`, which has `room` more, opened first if the peer seals them. `chunk` is
     /// what is likely to come.
     #[inline]
     pub(super) fn poll_pull(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
-        sealed: &mut Option<Buffer>,
+        is_sealed: bool,
         room: usize,
         chunk: usize,
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Socket(link) => match (link.socket(), sealed) {
-                (Some(_), Some(sealed)) => {
-                    let opened = link.poll_open(cx, sealed, buffer, room, chunk);
+            Self::Socket(link) => match (link.socket(), is_sealed) {
+                (Some(_), true) => {
+                    let opened = link.poll_open(cx, buffer, room, chunk);
                     or_closed(cx, opened, Some(link))
                 }
-                (Some(socket), None) => socket.poll_fill(cx, buffer, room),
+                (Some(socket), false) => socket.poll_fill(cx, buffer, room),
                 (None, _) => Poll::Ready(Ok(0)),
             },
             Self::Pipe(pipe) => {

@@ -80,12 +80,11 @@ impl Link {
 
 /// Reading.
 impl Link {
-    /// Appends at most `room` bytes to `plain`: how many, and none at the end of the session. `sealed` is the reader's memory
-    /// for what is not opened yet; it takes `chunk` bytes from the socket at once.
+    /// Appends at most `room` bytes to `plain`: how many, and none at the end of the session. The socket is asked for
+    /// `chunk` bytes at once.
     pub(in crate::streams) fn poll_open(
         self: &Arc<Self>,
         cx: &mut Context<'_>,
-        sealed: &mut Buffer,
         plain: &mut Buffer,
         room: usize,
         chunk: usize,
@@ -94,11 +93,16 @@ impl Link {
             return Poll::Ready(Ok(0));
         };
         loop {
-            let Opened { count, is_hungry } = self.open(sealed, plain, room)?;
+            let Opened { count, is_hungry } = self.open(plain, room)?;
             if count > 0 || !is_hungry {
                 return Poll::Ready(Ok(count));
             }
-            if ready!(socket.poll_fill(cx, sealed, chunk))? == 0 {
+            let Poll::Ready(filled) = socket.poll_fill_shared(cx, &self.sealed, chunk) else {
+                // Who waits holds no memory.
+                self.sealed.lock().release();
+                return Poll::Pending;
+            };
+            if filled? == 0 {
                 let truncated = self.with_session(|session| session.truncated());
                 return Poll::Ready(truncated.map_or(Ok(0), Err));
             }
@@ -107,16 +111,11 @@ impl Link {
         }
     }
 
-    fn open(
-        self: &Arc<Self>,
-        sealed: &mut Buffer,
-        plain: &mut Buffer,
-        room: usize,
-    ) -> io::Result<Opened> {
+    fn open(self: &Arc<Self>, plain: &mut Buffer, room: usize) -> io::Result<Opened> {
         let mut later = Later::default();
         let mut out = self.out.lock();
         let opened = match &mut out.session {
-            Some(session) => session.open(sealed, plain, room),
+            Some(session) => session.open(&mut self.sealed.lock(), plain, room),
             None => Err(out.lost()),
         };
         if out.stage != Stage::Closed {
@@ -140,11 +139,7 @@ impl Link {
     }
 
     /// What the task that takes leave does: ready when the connection is closed.
-    pub(in crate::streams) fn poll_parted(
-        self: &Arc<Self>,
-        cx: &mut Context<'_>,
-        unread: &mut Buffer,
-    ) -> Poll<()> {
+    pub(in crate::streams) fn poll_parted(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.flusher.register(cx.waker());
         let Some(socket) = &self.socket else {
             return Poll::Ready(());
@@ -155,12 +150,12 @@ impl Link {
             if out.stage == Stage::Closed {
                 return Poll::Ready(());
             }
-            if let Some(session) = &mut out.session {
-                session.discard(unread);
-            }
             if !out.is_end_sent || !self.is_reading_closed() {
                 // Somebody is sending, and tells of its end.
                 return Poll::Pending;
+            }
+            if let Some(session) = out.session.as_mut() {
+                session.discard(&mut self.sealed.lock());
             }
             if !out.waits_for_answer() {
                 out.stage = Stage::Closed;
@@ -174,7 +169,10 @@ impl Link {
             drop(out);
             ready!(poll_budget(cx));
             // A peer who is gone has nothing to answer.
-            if !matches!(ready!(socket.poll_fill(cx, unread, DISCARD_CHUNK)), Ok(1..)) {
+            if !matches!(
+                ready!(socket.poll_fill_shared(cx, &self.sealed, DISCARD_CHUNK)),
+                Ok(1..)
+            ) {
                 self.out.lock().is_parting = false;
             }
         }
