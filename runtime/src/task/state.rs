@@ -89,9 +89,8 @@ const WATCHED: usize = 1 << 7;
 
 const REF_SHIFT: u32 = 8;
 const REF: usize = 1 << REF_SHIFT;
-const FLAGS: usize = RUNNING | SCHEDULED | COMPLETE | REQUEST | JOIN | JOIN_WAKER | STOP | WATCHED;
 const _: () = assert!(
-    FLAGS == REF - 1,
+    RUNNING | SCHEDULED | COMPLETE | REQUEST | JOIN | JOIN_WAKER | STOP | WATCHED == REF - 1,
     "every flag has a bit of its own, below the count"
 );
 const LIFECYCLE: usize = RUNNING | SCHEDULED | COMPLETE;
