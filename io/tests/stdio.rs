@@ -126,6 +126,8 @@ fn role() {
             say(&format!("[{count} lines]"));
         }),
         Ok("write much") => run(async {
+            // On one processor the harness has begun a line with the name of the test.
+            stdout().write_all(b"\n").await.expect("written");
             let threads = ["a", "b", "c"].map(|letter| {
                 create_task(async move {
                     for number in 0..500 {

@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use loxley_io::streams::{OpenConnection, ReadError, WaterMarks, from_tcp};
 use loxley_io::tls::{TlsClient, TlsError, TlsServer};
 use loxley_io::{Server, StreamReader, StreamWriter, TcpListener};
 use loxley_runtime::testing::{cancel_at_every_pending, drop_at_every_pending};
-use loxley_runtime::{create_task, timeout};
+use loxley_runtime::{Runtime, create_task, timeout};
 use streams_support::{each, pattern, same, tcp_pair, until};
 use tls_support::{ANY, Authority, both, serve};
 use wire_support::{CUTS, Cut, Fate, Wire};
@@ -247,6 +247,32 @@ fn peers_that_have_nothing_in_common_say_so() {
         assert!(reports[0].contains("127.0.0.1"), "{reports:?}");
         assert!(reports[0].contains("alpn"), "{reports:?}");
     });
+}
+
+#[test]
+fn a_failed_handshake_is_reported_before_its_connection_leaves_the_server() {
+    let server: Arc<OnceLock<Server>> = Arc::default();
+    let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let (asked, noted) = (server.clone(), seen.clone());
+    let runtime = Runtime::builder()
+        .worker_threads(2)
+        .unhandled_error(move |_| {
+            let connections = asked.get().map(Server::connections);
+            noted.lock().unwrap().extend(connections);
+        })
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (client, tls) = both();
+        let never = |_, _| async { panic!("served") };
+        let (started, addr) = serve(tls.alpn(["h2"]), never).await;
+        let server = server.get_or_init(|| started);
+        let strange = client.alpn(["http/1.1"]);
+        refused(addr, &strange, &["alpn"]).await;
+        server.close();
+        server.wait_closed().await;
+    });
+    assert_eq!(*seen.lock().unwrap(), [1], "one report, in time");
 }
 
 #[test]

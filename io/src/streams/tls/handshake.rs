@@ -31,7 +31,7 @@ impl TlsClient {
     ) -> io::Result<()> {
         let (session, limit) = self.session(host)?;
         link.hold();
-        secure(link, reader, session, limit).await
+        secure(link, reader, session, limit, |_| {}).await
     }
 }
 
@@ -43,32 +43,39 @@ impl TlsServer {
         reader: &mut StreamReader,
         peer: String,
     ) -> bool {
-        let secured = match self.session(peer) {
+        match self.session(peer) {
             Ok((session, limit)) => {
                 link.hold();
-                secure(link, reader, session, limit).await
+                let secured = secure(link, reader, session, limit, report);
+                secured.await.is_ok()
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &secured {
-            if !TlsError::is_silent(error) {
-                report_unhandled(error);
+            Err(error) => {
+                report(&error);
+                false
             }
         }
-        secured.is_ok()
     }
 }
 
-/// Shakes hands over `link`, whose sending is held.
+fn report(error: &io::Error) {
+    if !TlsError::is_silent(error) {
+        report_unhandled(error);
+    }
+}
+
+/// Shakes hands over `link`, whose sending is held. A failure is given to `report` before the connection is closed: whoever
+/// waits for a server's connections to be gone has every report by then.
 pub(super) async fn secure(
     link: &Arc<Link>,
     reader: &mut StreamReader,
     mut session: Session,
     limit: Duration,
+    report: fn(&io::Error),
 ) -> io::Result<()> {
     let mut upgrade = Upgrade {
         link,
         reader,
+        report,
         is_done: false,
     };
     let Some(socket) = link.socket() else {
@@ -94,18 +101,22 @@ pub(super) fn not_a_socket() -> TlsError {
 struct Upgrade<'a> {
     link: &'a Arc<Link>,
     reader: &'a mut StreamReader,
+    report: fn(&io::Error),
     is_done: bool,
 }
 
 impl Upgrade<'_> {
     /// Ends it, and the connection with it: later reads and writes say why.
     fn fails(&mut self, mut error: TlsError) -> io::Error {
-        self.is_done = true;
         if self.link.is_closing() {
             error = error.silenced();
         }
-        self.break_off(Lasting::new(error.clone().into()));
-        error.into()
+        let fault = Lasting::new(error.clone().into());
+        let error = error.into();
+        (self.report)(&error);
+        self.is_done = true;
+        self.break_off(fault);
+        error
     }
 
     fn break_off(&mut self, fault: Lasting) {

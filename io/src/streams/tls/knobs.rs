@@ -143,7 +143,7 @@ impl StreamWriter {
                 link.break_off(fault, true);
                 return Err(refused.into());
             }
-            secure(link, reader, session, limit).await
+            secure(link, reader, session, limit, |_| {}).await
         }
     }
 
