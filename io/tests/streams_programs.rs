@@ -17,7 +17,7 @@ use loxley_runtime::testing::{Config, run};
 use loxley_runtime::{Task, TaskError, create_task, yield_now};
 use streams_support::{Dice, tcp_pair};
 
-const PROGRAMS: u64 = 120;
+const PROGRAMS: u64 = 150;
 const KINDS: usize = if cfg!(feature = "tls") { 5 } else { 3 };
 
 type Streams = (StreamReader, StreamWriter);
@@ -262,7 +262,23 @@ impl AsyncWrite for Whole {
     }
 }
 
-fn relay(one: Streams, other: Streams) -> Task<io::Result<(u64, u64)>> {
+/// Two connections whose inner ends are sockets, which the kernel can move bytes between.
+async fn spliced(dice: &mut Dice) -> (Streams, Streams, Relay) {
+    let (one, mut near) = tcp_pair().await;
+    if dice.roll(2) == 0 {
+        let (mut far, other) = UnixStream::pair().unwrap();
+        let relay = create_task(async move { copy_bidirectional(&mut near, &mut far).await });
+        (from_tcp(one), from_unix(other), relay)
+    } else {
+        let (mut far, other) = tcp_pair().await;
+        let relay = create_task(async move { copy_bidirectional(&mut near, &mut far).await });
+        (from_tcp(one), from_tcp(other), relay)
+    }
+}
+
+type Relay = Task<io::Result<(u64, u64)>>;
+
+fn relay(one: Streams, other: Streams) -> Relay {
     create_task(async move {
         copy_bidirectional(&mut Whole(one.0, one.1), &mut Whole(other.0, other.1)).await
     })
@@ -280,12 +296,20 @@ async fn end<T: Send + 'static>(task: Task<T>) -> Option<T> {
 async fn program(seed: u64) {
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
     let fork = |dice: &mut Dice| Dice(1 + u64::try_from(dice.roll(usize::MAX >> 12)).unwrap());
-    let (one, mut other) = connection(dice.roll(KINDS)).await;
+    let (mut one, mut other) = connection(dice.roll(KINDS)).await;
     let mut relayed = None;
-    if dice.roll(3) == 0 {
-        let (near, far) = connection(dice.roll(KINDS)).await;
-        relayed = Some(relay(other, near));
-        other = far;
+    match dice.roll(6) {
+        0 | 1 => {
+            let (near, far) = connection(dice.roll(KINDS)).await;
+            relayed = Some(relay(other, near));
+            other = far;
+        }
+        2 => {
+            let relay;
+            (one, other, relay) = spliced(&mut dice).await;
+            relayed = Some(relay);
+        }
+        _ => {}
     }
     let is_calm = dice.roll(2) == 0;
     let mut enough = || match is_calm || dice.roll(4) > 0 {

@@ -11,7 +11,7 @@ use std::task::Poll;
 use futures_io::AsyncWrite;
 use loxley_io::UnixStream;
 use loxley_io::streams::{self, StreamWriter, WaterMarks};
-use loxley_runtime::create_task;
+use loxley_runtime::{Task, create_task, yield_now};
 use streams_support::{Sink, each, pattern, same, slurp, tcp_pair};
 
 /// More than the kernel takes at once.
@@ -102,5 +102,33 @@ fn a_flush_after_a_close_in_good_order_has_nothing_to_complain_of() {
         flush(&mut writer).await.unwrap();
         close(&mut writer).await.unwrap();
         assert_eq!(sink.get(|state| state.bytes.clone()), b"all of it");
+    });
+}
+
+#[test]
+fn clones_that_wait_at_once_are_all_told() {
+    each(|| async {
+        let (ours, theirs) = tcp_pair().await;
+        let (_reader, writer) = streams::from_tcp(ours);
+        writer.write(&vec![7; MUCH]);
+        let flushes: Vec<_> = (0..3)
+            .map(|_| {
+                let mut clone = writer.clone();
+                create_task(async move { flush(&mut clone).await })
+            })
+            .collect();
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        assert!(
+            !flushes.iter().any(Task::is_finished),
+            "nothing to wait for"
+        );
+        let peer = create_task(async move { slurp(&theirs).await.unwrap().len() });
+        for flush in flushes {
+            flush.await.unwrap().unwrap();
+        }
+        drop(writer);
+        assert_eq!(peer.await.unwrap(), MUCH);
     });
 }

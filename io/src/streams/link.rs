@@ -43,6 +43,9 @@ use super::tls::Session;
 use crate::traits::AsyncWrite;
 
 mod cover;
+mod pollers;
+
+use pollers::Pollers;
 
 /// The writing half of a connection that is no socket of ours.
 pub(super) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
@@ -63,14 +66,16 @@ pub(super) struct Link {
     sealed: Mutex<Buffer>,
     /// Room in the queue, or the end.
     changed: Notify,
-    /// The same for the one who polls a writer through a trait.
-    poller: WaitCell,
+    /// The same for those who poll a writer through a trait.
+    pollers: Pollers,
     /// The task that flushes a sink or takes leave, to be told of an abort.
     pub(super) flusher: WaitCell,
     /// A reader behind TLS, or that is no socket of ours, to be told of `close`.
     pub(super) reader: WaitCell,
     is_reading_closed: AtomicBool,
     writers: AtomicUsize,
+    /// The number of the next writer that is made.
+    next_writer: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,11 +239,12 @@ impl Link {
             }),
             sealed: Mutex::new(Buffer::new()),
             changed: Notify::new(),
-            poller: WaitCell::new(),
+            pollers: Pollers::new(),
             flusher: WaitCell::new(),
             reader: WaitCell::new(),
             is_reading_closed: AtomicBool::new(false),
             writers: AtomicUsize::new(0),
+            next_writer: AtomicUsize::new(0),
         }
     }
 
@@ -250,13 +256,17 @@ impl Link {
         self.home.as_ref()
     }
 
-    pub(super) fn writer_made(&self) {
+    /// A writer more, and its number.
+    pub(super) fn writer_made(&self) -> usize {
         // ordering: Relaxed. A count; who makes a writer has one, or is alone with the link.
         self.writers.fetch_add(1, Ordering::Relaxed);
+        // ordering: Relaxed. A number that no other writer has; nothing travels along.
+        self.next_writer.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The last writer's going closes the connection behind what it wrote. The peer may still be read to its end.
-    pub(super) fn writer_gone(self: &Arc<Self>) {
+    pub(super) fn writer_gone(self: &Arc<Self>, writer: usize) {
+        self.pollers.forget(writer);
         // ordering: AcqRel. The last one sees what the others did.
         if self.writers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.advance(Stage::Closing);
@@ -450,7 +460,7 @@ impl Link {
         drop(guest);
         if is_changed {
             self.changed.notify_waiters();
-            self.poller.wake();
+            self.pollers.wake();
             self.flusher.wake();
             self.reader.wake();
         }
@@ -628,8 +638,8 @@ impl Link {
     }
 
     /// For the traits: ready when a write would not grow the queue past its mark.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |out| match out.stage {
+    pub(super) fn poll_room(&self, writer: usize, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(writer, cx, |out| match out.stage {
             Stage::Open if out.is_paused => None,
             Stage::Open => Some(Ok(())),
             Stage::Ending | Stage::Closing => Some(Err(ended())),
@@ -638,8 +648,8 @@ impl Link {
     }
 
     /// For the traits: ready when everything queued is sent.
-    pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |out| match out.stage {
+    pub(super) fn poll_sent(&self, writer: usize, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(writer, cx, |out| match out.stage {
             Stage::Closed if out.fault.is_some() || out.is_cut_short => Some(Err(out.lost())),
             // Who carried a sink then does not tell.
             Stage::Closed => Some(Ok(())),
@@ -653,12 +663,17 @@ impl Link {
         look(&self.out.lock())
     }
 
-    fn poll<T>(&self, cx: &mut Context<'_>, look: impl Fn(&Outgoing) -> Option<T>) -> Poll<T> {
+    fn poll<T>(
+        &self,
+        writer: usize,
+        cx: &mut Context<'_>,
+        look: impl Fn(&Outgoing) -> Option<T>,
+    ) -> Poll<T> {
         let poll = poll_budgeted(cx, |cx| {
             if let Some(found) = self.look(&look) {
                 return Poll::Ready(found);
             }
-            self.poller.register(cx.waker());
+            self.pollers.register(writer, cx.waker());
             self.look(&look).map_or(Poll::Pending, Poll::Ready)
         });
         if poll.is_pending() {

@@ -52,6 +52,8 @@ use crate::traits::AsyncWrite;
 /// **Differs from asyncio**: clones; dropping ends the half in place of a warning.
 pub struct StreamWriter {
     link: Arc<Link>,
+    /// Which of the link's writers it is.
+    number: usize,
 }
 
 impl StreamWriter {
@@ -79,8 +81,8 @@ impl StreamWriter {
     }
 
     pub(super) fn over(link: Arc<Link>) -> Self {
-        link.writer_made();
-        Self { link }
+        let number = link.writer_made();
+        Self { link, number }
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
@@ -425,7 +427,7 @@ impl StreamWriter {
 
     /// The primitive under every trait's writing: when there is room it takes as much as one system call may.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.link.poll_room(cx))?;
+        ready!(self.link.poll_room(self.number, cx))?;
         let bytes = &bytes[..bytes.len().min(SEND_MAX)];
         match self.link.write(bytes) {
             true => Poll::Ready(Ok(bytes.len())),
@@ -444,7 +446,7 @@ impl StreamWriter {
         if filled.next().is_none() {
             return self.poll_write(cx, first.map_or(&[], |slice| slice));
         }
-        ready!(self.link.poll_room(cx))?;
+        ready!(self.link.poll_room(self.number, cx))?;
         let mut bytes = Vec::new();
         for slice in slices {
             let room = SEND_MAX - bytes.len();
@@ -458,13 +460,13 @@ impl StreamWriter {
 
     /// Ready when all is with the system.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.link.poll_sent(cx)
+        self.link.poll_sent(self.number, cx)
     }
 
     /// Ends our half, and is ready when the end is sent.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.link.write_eof();
-        self.link.poll_sent(cx)
+        self.link.poll_sent(self.number, cx)
     }
 }
 
@@ -476,7 +478,7 @@ impl Clone for StreamWriter {
 
 impl Drop for StreamWriter {
     fn drop(&mut self) {
-        self.link.writer_gone();
+        self.link.writer_gone(self.number);
     }
 }
 
