@@ -1,5 +1,5 @@
-//! Timers in a world whose monotonic clock began long ago (`time_namespaces(7)`): a machine that has run for years, or a container
-//! that was moved to another one. Nothing is early there, nothing is lost.
+//! Timers in a world whose monotonic clock began long ago (`time_namespaces(7)`): a machine that has run for years, or a
+//! container that was moved to another one. Nothing is early there, nothing is lost.
 
 use loxley_runtime::{Runtime, interval, sleep, timeout};
 use std::future::pending;
