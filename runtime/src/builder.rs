@@ -13,6 +13,10 @@ use std::time::Duration;
 /// The environment variable that overrides the default number of workers.
 const WORKERS_VARIABLE: &str = "LOXLEY_WORKER_THREADS";
 
+/// About what a wake-up takes, in processor time and until it is done, where the processor has gone to rest.
+const IO_LOOK: Duration = Duration::from_micros(30);
+const IO_LOOK_MAX: Duration = Duration::from_millis(1);
+
 /// A poll longer than this is reported; in debug mode asyncio's tenth of a second.
 const SLOW_POLL: Duration = Duration::from_secs(1);
 const SLOW_POLL_DEBUG: Duration = Duration::from_millis(100);
@@ -84,6 +88,7 @@ impl Builder {
                 global_queue_interval: 31,
                 event_interval: 61,
                 io_events_max: 1024,
+                io_look: IO_LOOK,
                 seed: 0,
                 slow_poll: SLOW_POLL,
                 debug: false,
@@ -302,6 +307,28 @@ impl Builder {
     /// ```
     pub fn max_io_events_per_tick(mut self, count: usize) -> Self {
         self.config.io_events_max = count.max(1);
+        self
+    }
+
+    /// How long the thread that waits for I/O may look again and again before it sleeps. Default: 30 µs; zero is never, and
+    /// more than a millisecond counts as one.
+    ///
+    /// Where a processor has gone to rest, it takes longer to wake a thread than to answer most requests. So with few
+    /// connections, whose events come less than 100 µs apart, looking is tried, and goes on only while turns come at least a
+    /// quarter faster than with sleeping. It costs up to this much processor time per event; at most one thread of a runtime
+    /// looks, and a runtime with nothing to do never. Zero is for where processor time is dearer than any latency.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use loxley_runtime::Runtime;
+    /// # use std::time::Duration;
+    /// let frugal = Runtime::builder().io_look(Duration::ZERO).build()?;
+    /// # drop(frugal);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn io_look(mut self, limit: Duration) -> Self {
+        self.config.io_look = limit.min(IO_LOOK_MAX);
         self
     }
 

@@ -13,6 +13,7 @@
 //! | `slab.rs` | token ↔ source |
 //! | `registration.rs` | what a socket holds |
 //! | `async_io.rs` | a wait of one operation, as a future |
+//! | `patience.rs` | whether to look again and again before sleeping |
 //! | `reactor.rs` | the only file naming `mio::Poll` and `mio::Waker` |
 //! | `linux.rs`, `portable.rs` | the alarm clock of the reactor: timerfd, or the wait's own limit |
 //! | `modeled.rs` | the same without an operating system, for models |
@@ -30,12 +31,14 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use loxley_sync::prim::Arc;
+use crate::clock::real_now;
 use loxley_sync::prim::atomic::{AtomicBool, Ordering};
+use loxley_sync::prim::{Arc, IS_MODEL, thread};
 use loxley_sync::wait::WakeBatch;
 
 pub(crate) mod async_io;
 mod disposition;
+mod patience;
 pub(crate) mod readiness;
 pub(crate) mod registration;
 pub(crate) mod signals;
@@ -66,6 +69,10 @@ const PAGE_BITS: u32 = 8;
 #[cfg(any(loom, shuttle))]
 const PAGE_BITS: u32 = 1;
 
+/// A look that took longer was not ours alone: another thread wants this processor.
+const DISTURBED: Duration = Duration::from_micros(10);
+
+use patience::{Patience, Waited};
 use reactor::{Happened, Reactor, Remote};
 use slab::{Key, Refused, Slab};
 
@@ -105,6 +112,7 @@ pub struct Turn {
 #[derive(Debug)]
 pub struct Driver {
     reactor: Reactor,
+    patience: Patience,
     shared: Arc<Shared>,
 }
 
@@ -135,7 +143,18 @@ impl Driver {
             signal_handlers: signals::Handlers::default(),
         });
         let handle = DriverHandle(shared.clone());
-        Ok((Self { reactor, shared }, handle))
+        let driver = Self {
+            reactor,
+            patience: Patience::new(Duration::ZERO),
+            shared,
+        };
+        Ok((driver, handle))
+    }
+
+    /// From now on a turn that may wait looks so long before it sleeps, whenever that has proved to be faster.
+    pub(crate) fn set_look_limit(&mut self, limit: Duration) {
+        // Models have no time: there, every wait is a sleep.
+        self.patience = Patience::new(if IS_MODEL { Duration::ZERO } else { limit });
     }
 
     /// Waits as told, then reports what happened. Wakers are called here when `batch` is full; what is left in it is
@@ -149,7 +168,7 @@ impl Driver {
     /// back.
     pub fn turn(&mut self, wait: Wait, batch: &mut WakeBatch) -> io::Result<Turn> {
         self.shared.slab.age();
-        self.reactor.wait(wait)?;
+        let waited = self.wait(wait)?;
         let mut turn = Turn::default();
         let shared = &self.shared;
         self.reactor.for_each(|happened| match happened {
@@ -164,7 +183,59 @@ impl Driver {
                 turn.events += 1;
             }
         });
+        if let Some(mut waited) = waited {
+            waited.has_events = turn.events > 0;
+            self.patience.learn(waited);
+        }
         Ok(turn)
+    }
+
+    /// Waits as told, looking first if that is worth it. What is worth learning from it, but for what has come.
+    fn wait(&mut self, mut wait: Wait) -> io::Result<Option<Waited>> {
+        if !self.patience.learns() || !matches!(wait, Wait::Until { .. } | Wait::Forever) {
+            return self.reactor.wait(wait).map(|()| None);
+        }
+        let began = real_now();
+        let look = self.patience.look();
+        let found = match look {
+            Some(limit) => self.look(began, limit, &mut wait)?,
+            None => false,
+        };
+        if !found {
+            self.reactor.wait(wait)?;
+        }
+        Ok(Some(Waited {
+            began,
+            ended: real_now(),
+            in_vain: look.is_some() && !found,
+            has_events: false,
+        }))
+    }
+
+    /// Asks the system again and again for `limit`, or less if the deadline of `wait` comes first or another thread wants this
+    /// processor. True: there is something. False: `wait` is what is left of it.
+    fn look(&mut self, began: Instant, limit: Duration, wait: &mut Wait) -> io::Result<bool> {
+        let mut now = began;
+        loop {
+            self.reactor.wait(Wait::No)?;
+            if self.reactor.has_events() {
+                return Ok(true);
+            }
+            let asked = now;
+            thread::yield_now();
+            now = real_now();
+            let is_late = match wait {
+                Wait::Until { deadline, .. } => now >= *deadline,
+                _ => false,
+            };
+            if is_late || now - began >= limit || now - asked > DISTURBED {
+                break;
+            }
+        }
+        if let Wait::Until { now: as_of, .. } = wait {
+            *as_of = now;
+        }
+        Ok(false)
     }
 }
 

@@ -66,6 +66,10 @@ impl Reactor {
         Ok(())
     }
 
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     pub(super) fn for_each(&mut self, f: impl FnMut(Happened)) {
         self.events.drain(..).for_each(f);
     }

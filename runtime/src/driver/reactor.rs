@@ -91,6 +91,11 @@ impl Reactor {
         }
     }
 
+    /// Whether the last wait has brought anything.
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     pub(super) fn for_each(&mut self, mut f: impl FnMut(Happened)) {
         for event in &self.events {
             f(match event.token() {

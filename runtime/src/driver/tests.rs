@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use loxley_sync::wait::WakeBatch;
 
+use super::patience::Patience;
 use super::readiness::Direction;
 use super::registration::{Attempt, Interest, Registration, RuntimeGone};
 use super::slab::Slab;
@@ -128,6 +129,50 @@ fn an_unpark_from_another_thread_ends_the_wait() {
     let other = std::thread::spawn(move || handle.unpark());
     assert!(world.turn(Wait::Forever).unparked);
     other.join().expect("no panic");
+}
+
+/// A driver that looks before it sleeps, and finds whatever comes within `limit`.
+fn looking(limit: Duration) -> World {
+    let mut world = World::new();
+    world.driver.patience = Patience::proven(limit);
+    world
+}
+
+#[test]
+fn a_look_finds_what_a_sleep_would_be_woken_by() {
+    let mut world = looking(HANG);
+    let (mut ours, theirs) = pair();
+    let registration = world.register(&theirs, Interest::Read);
+    let (count, waker) = counting();
+    assert!(poll_read(&registration, &theirs, &waker).is_pending());
+    ours.write_all(b"x").expect("room");
+    while world.turn(Wait::Forever).events == 0 {}
+    assert_eq!(count.get(), 1);
+    assert!(poll_read(&registration, &theirs, &waker).is_ready());
+    world.handle.unpark();
+    assert!(world.turn(Wait::Forever).unparked);
+}
+
+#[test]
+fn a_look_that_is_ended_from_another_thread_ends_the_wait() {
+    let mut world = looking(HANG);
+    let handle = world.handle.clone();
+    let other = std::thread::spawn(move || handle.unpark());
+    assert!(world.turn(Wait::Forever).unparked);
+    other.join().expect("no panic");
+}
+
+#[test]
+fn a_look_in_vain_is_followed_by_a_sleep_that_ends_on_time() {
+    for look in [Duration::from_micros(50), HANG] {
+        let mut world = looking(look);
+        let now = Instant::now();
+        let deadline = now + Duration::from_micros(500);
+        let turn = world.turn(Wait::Until { deadline, now });
+        assert!(turn.alarm && Instant::now() >= deadline, "{turn:?}");
+        world.handle.unpark();
+        assert!(world.turn(Wait::Forever).unparked);
+    }
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) global_queue_interval: u32,
     pub(crate) event_interval: u32,
     pub(crate) io_events_max: usize,
+    /// How long the thread at the driver may look before it sleeps.
+    pub(crate) io_look: Duration,
     pub(crate) seed: u64,
     pub(crate) slow_poll: Duration,
     pub(crate) debug: bool,
@@ -125,7 +127,8 @@ pub(super) struct Seat {
 impl Shared {
     /// The shared part of a runtime, and a seat for each worker.
     pub(super) fn new(config: Config, pool: Pool) -> io::Result<(Arc<Self>, Vec<Seat>)> {
-        let (driver, driver_handle) = Driver::new(config.io_events_max)?;
+        let (mut driver, driver_handle) = Driver::new(config.io_events_max)?;
+        driver.set_look_limit(config.io_look);
         let clock = if config.paused {
             Clock::paused()
         } else {
