@@ -33,6 +33,7 @@
 //! | … a failure in the clean-up is what comes out | `wait_for_gives_the_failure_of_the_clean_up` |
 //! | … cancelled, it cancels the task and waits | `a_cancelled_wait_for_cancels_its_task_and_waits_for_it` |
 //! | … with no time: the task is cancelled | `wait_for_with_no_time_cancels_what_is_not_done` |
+//! | … and so are those of a gathering | `wait_for_with_no_time_cancels_the_tasks_of_a_gathering` |
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -44,8 +45,8 @@ use super::{
     Count, HOUR, MS, SECOND, both, cancelled, me, parked, paused, said, strict, turns, until,
 };
 use loxley::{
-    Event, Handle, TaskError, catch_cancelled, create_task, oneshot, sleep, timeout, timeout_at,
-    wait_for, with_cleanup, yield_now,
+    Event, Handle, TaskError, TaskRef, catch_cancelled, create_task, gather, oneshot, sleep,
+    timeout, timeout_at, wait_for, with_cleanup, yield_now,
 };
 
 #[test]
@@ -215,7 +216,7 @@ fn of_two_limits_that_pass_at_once_the_inner_one_makes_the_error() {
 #[test]
 fn a_request_and_a_limit_in_the_same_turn_are_a_cancellation() {
     paused(async {
-        let (give, mut take) = oneshot::channel::<loxley::TaskRef>();
+        let (give, mut take) = oneshot::channel::<TaskRef>();
         // Its timer is the older one, so it has the turn before the task whose limit has passed as well.
         let asks = create_task(async move {
             sleep(SECOND).await;
@@ -376,5 +377,16 @@ fn wait_for_with_no_time_cancels_what_is_not_done() {
         let seen = task.as_ref();
         assert!(wait_for(task, Duration::ZERO).await.is_err());
         assert!(seen.is_cancelled());
+    });
+}
+
+#[test]
+fn wait_for_with_no_time_cancels_the_tasks_of_a_gathering() {
+    both(async || {
+        let tasks = [pending::<()>(), pending()].map(create_task);
+        let seen = tasks.each_ref().map(|task| task.as_ref());
+        let all = gather::<Vec<()>, _>(tasks).return_errors();
+        assert!(wait_for(all, Duration::ZERO).await.is_err());
+        assert!(seen.iter().all(TaskRef::is_cancelled));
     });
 }

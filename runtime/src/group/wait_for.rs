@@ -1,6 +1,6 @@
 //! Waiting for something with a limit, and for its end when the limit is reached.
 
-use super::{Child, Shield};
+use super::{Child, Gather, GatherResults, Shield, TryGather};
 use crate::task::Task;
 use crate::time::{TimeoutError, timeout};
 use std::any::type_name;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// zero it is [`timeout`] under asyncio's name: awaiting a task passes cancellation on, so the two are the same here.
 ///
 /// With a limit of zero nothing is begun: a task that has ended gives its result, another one is cancelled and waited for,
-/// and a future is dropped without ever being polled.
+/// and so are those of a gathering; a future is dropped without ever being polled.
 ///
 /// # Errors
 ///
@@ -69,11 +69,15 @@ fn runs_by_itself<F>() -> bool {
         type_name::<Task<()>>(),
         type_name::<Child<()>>(),
         type_name::<Shield<()>>(),
+        type_name::<Gather<()>>(),
+        type_name::<GatherResults<()>>(),
+        type_name::<TryGather<(), ()>>(),
     ];
+    // The name of a generic type, with the bracket in which its parameters begin.
+    let generic = |name: &'static str| name.split_inclusive('<').next();
     handles
-        .iter()
-        .filter_map(|handle| handle.strip_suffix("()>"))
-        .any(|handle| name.starts_with(handle))
+        .into_iter()
+        .any(|handle| generic(handle) == generic(name))
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -87,6 +91,9 @@ mod tests {
         assert!(runs_by_itself::<&mut Task<u8>>());
         assert!(runs_by_itself::<Child<u8>>());
         assert!(runs_by_itself::<Shield<&str>>());
+        assert!(runs_by_itself::<Gather<Vec<u8>>>());
+        assert!(runs_by_itself::<&mut GatherResults<Vec<u8>>>());
+        assert!(runs_by_itself::<TryGather<(u8, u8), Vec<u8>>>());
         assert!(!runs_by_itself::<Ready<Task<u8>>>());
         assert!(!runs_by_itself::<Option<&mut Task<u8>>>());
     }
