@@ -19,6 +19,7 @@
 //! | … both at once: the inner one (asyncio: the outer one) | `of_two_limits_that_pass_at_once_the_inner_one_makes_the_error` |
 //! | a request from outside goes on outwards | `[cancel] a_catch_around_a_limit_hears_a_request_from_outside` |
 //! | … also when the limit passes in the same turn | `a_request_and_a_limit_in_the_same_turn_are_a_cancellation` |
+//! | … and a request that its body made before it first waited | `a_request_made_before_the_body_first_waits_goes_on_outwards` |
 //! | … and a request that comes while the limit cleans up | `a_request_during_the_clean_up_of_a_limit_goes_on_outwards` |
 //! | a body that swallowed a request from outside, and kept its count, is cancelled by the limit | `a_swallowed_request_whose_count_stands_turns_the_limit_into_a_cancellation` |
 //! | a limit touches no branch beside it | `a_limit_interrupts_its_own_body_and_nothing_beside_it` |
@@ -233,6 +234,25 @@ fn a_request_and_a_limit_in_the_same_turn_are_a_cancellation() {
         let ended: Result<(), _> = task.await;
         assert_eq!(cancelled(ended).message(), Some("outside"));
         assert!(asks.await.unwrap());
+    });
+}
+
+#[test]
+fn a_request_made_before_the_body_first_waits_goes_on_outwards() {
+    paused(async {
+        let task = create_task(timeout(SECOND, async {
+            me().cancel();
+            with_cleanup(pending::<()>(), |_| sleep(HOUR)).await;
+        }));
+        cancelled(task.await);
+        let outer = create_task(timeout(HOUR, async {
+            let inner = timeout(SECOND, async {
+                me().cancel();
+                with_cleanup(pending::<()>(), |_| sleep(HOUR)).await;
+            });
+            inner.await
+        }));
+        cancelled(outer.await);
     });
 }
 

@@ -85,7 +85,7 @@ pub struct Scope {
     kind: Kind,
     /// Whether some scope inside waits outside the tree, as of the last poll.
     has_outsiders: bool,
-    /// The task's count when this first had to wait.
+    /// The task's count when this began, or first had to wait if it does not [settle](Self::settle); none before it waits.
     baseline: Option<usize>,
     entered: Option<Entered>,
     /// What its owner asks of the scopes inside, until they have entered.
@@ -133,11 +133,12 @@ impl Scope {
             return Poll::Ready(Verdict::Cancelled(error));
         }
         let frame = Frame::of(self);
+        let baseline = frame.baseline;
         let pushed = Pushed::new(&frame, self.asks.is_some());
         let is_where_it_waits = pushed.is_entering && self.waits_outside() && !self.has_outsiders;
         if is_where_it_waits && self.asks.is_none() {
             // What woke this task may have been meant for `inner`: the poll that follows at once looks.
-            self.wait(pushed, cx);
+            self.wait(pushed, baseline, cx);
             return Poll::Pending;
         }
         match inner(cx) {
@@ -147,7 +148,7 @@ impl Scope {
                 Poll::Ready(Verdict::Done(value))
             }
             Poll::Pending => {
-                self.wait(pushed, cx);
+                self.wait(pushed, baseline, cx);
                 match self.interrupt_inside().or_else(|| self.take_mark()) {
                     Some(error) => Poll::Ready(Verdict::Cancelled(error)),
                     None => Poll::Pending,
@@ -158,11 +159,11 @@ impl Scope {
 
     /// What is inside has to wait: this scope enters the tree, or waits outside.
     #[inline]
-    fn wait(&mut self, pushed: Pushed<'_>, cx: &Context<'_>) {
+    fn wait(&mut self, pushed: Pushed<'_>, baseline: Option<usize>, cx: &Context<'_>) {
         self.has_outsiders = has_outsiders();
         if may_wait_outside(cx) {
             if self.baseline.is_none() {
-                self.baseline = host(|host| host.count());
+                self.baseline = baseline.or_else(|| host(|host| host.count()));
             }
             self.adopt(pushed.pop(true));
             return;
@@ -279,7 +280,7 @@ impl Scope {
         None
     }
 
-    /// Takes the scope's own requests back and says whether somebody else's were made since it first had to wait.
+    /// Takes the scope's own requests back and says whether somebody else's were made since it began.
     pub fn settle(&mut self) -> Settled {
         if let Some(entered) = &self.entered {
             return entered.home.tree().settle(entered.place.key);
@@ -500,7 +501,11 @@ impl Frame {
     fn of(scope: &Scope) -> Self {
         Self {
             kind: scope.kind,
-            baseline: scope.baseline,
+            // A request that is made in the scope's first poll is not older than the scope.
+            baseline: scope.baseline.or_else(|| {
+                let counts = scope.kind == Kind::Catch && scope.entered.is_none();
+                counts.then(|| host(|host| host.count())).flatten()
+            }),
             place: Cell::new(scope.entered.as_ref().map(|entered| entered.place)),
             outer: RECORD.with(|record| record.frame.get()),
         }

@@ -51,6 +51,8 @@ pub struct Delivery {
     pub wakers: Vec<Waker>,
     /// Some scope is marked and has yet to act.
     pub marked: bool,
+    /// Those that are marked pass on what they are given: there is nothing that a wait would have to end first.
+    pub forwards: bool,
     /// A request for the whole task waits for the scopes outside to enter.
     pub enter: bool,
 }
@@ -92,7 +94,7 @@ struct Node {
     mark: Option<Mark>,
     /// How many of the task's requests this scope made itself.
     own: usize,
-    /// The task's count when this scope was entered.
+    /// The task's count when this scope began, or was entered.
     baseline: usize,
     /// Inside a scope that holds: how many requests of those in between there were then.
     baseline_held: usize,
@@ -203,6 +205,7 @@ impl Tree {
             }
         }
         delivery.marked = state.marked > 0;
+        delivery.forwards = delivery.marked && state.all_marked_forward();
         delivery
     }
 
@@ -212,7 +215,7 @@ impl Tree {
         self.0.lock().marked > 0
     }
 
-    /// `baseline`: the count when the scope first had to wait, if it did before it entered.
+    /// `baseline`: the count when the scope began, if it knows.
     pub(super) fn enter(
         &self,
         parent: Key,
@@ -431,6 +434,15 @@ impl State {
             count += node.own;
             key = node.parent;
         }
+    }
+
+    fn all_marked_forward(&self) -> bool {
+        let mut marked = self
+            .nodes
+            .iter()
+            .flatten()
+            .filter(|node| node.mark.is_some());
+        marked.all(|node| node.kind == Kind::Forward)
     }
 
     fn aim(&mut self, target: Target, error: CancelledError) {
