@@ -15,6 +15,8 @@
 //! | … a catch further out hears it last | `[cancel] a_catch_around_an_awaited_task_hears_it_after_the_task` |
 //! | woken, not yet run: the request beats the value, which is given back | `a_request_to_a_woken_task_beats_the_value_which_the_next_one_gets` |
 //! | running: the next await that waits hears it | `[cancel] a_task_that_asks_itself_hears_it_where_it_next_waits` |
+//! | … and passes it on at once to a task that it waits for there, which may not have started | `a_task_that_asked_itself_stops_what_it_awaits_before_that_starts` |
+//! | … while a catch there hears it one turn later | `a_catch_in_a_task_that_asked_itself_hears_it_on_the_next_turn` |
 //! | running, asked by code that it calls | `a_task_asked_by_what_it_calls_hears_it_where_it_next_waits` |
 //! | running, returns before it waits: cancelled, the value is gone | `[cancel] a_task_that_asks_itself_and_returns_ends_cancelled_and_its_value_is_dropped` |
 //! | running, fails before it waits: the failure wins | `a_panic_after_the_request_is_the_outcome` |
@@ -42,10 +44,10 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use super::{Count, both, cancelled, me, parked, said, strict, turns, until};
+use super::{Count, HOUR, both, cancelled, me, parked, said, strict, turns, until};
 use loxley::{
-    Condition, Event, Lock, Queue, Semaphore, Task, catch_cancelled, create_task, oneshot,
-    yield_now,
+    Condition, Event, Lock, Queue, Semaphore, Task, catch_cancelled, create_task, gather, oneshot,
+    timeout, yield_now,
 };
 
 #[test]
@@ -182,6 +184,53 @@ fn a_request_to_a_woken_task_beats_the_value_which_the_next_one_gets() {
         cancelled(first.await);
         second.await.unwrap();
         drop(permits.try_acquire().expect("it came back"));
+    });
+}
+
+#[test]
+fn a_task_that_asked_itself_stops_what_it_awaits_before_that_starts() {
+    strict(async {
+        let ran = Count::default();
+        for in_a_limit in [false, true] {
+            let count = ran.clone();
+            let outer = create_task(async move {
+                me().cancel();
+                let inner = create_task(async move { count.add() });
+                if in_a_limit {
+                    let _ = timeout(HOUR, inner).await;
+                } else {
+                    let _ = inner.await;
+                }
+            });
+            cancelled(outer.await);
+        }
+        let count = ran.clone();
+        let outer = create_task(async move {
+            me().cancel();
+            let _ = gather((0..3).map(|_| {
+                let count = count.clone();
+                async move { count.add() }
+            }))
+            .await;
+        });
+        cancelled(outer.await);
+        assert_eq!(ran.get(), 0);
+    });
+}
+
+#[test]
+fn a_catch_in_a_task_that_asked_itself_hears_it_on_the_next_turn() {
+    strict(async {
+        let order = Count::default();
+        let (first, second) = (order.clone(), order.clone());
+        let task = create_task(async move {
+            me().cancel();
+            let heard = catch_cancelled(pending::<()>()).await.is_err();
+            (heard, first.add())
+        });
+        let other = create_task(async move { second.add() });
+        assert_eq!(task.await.expect("it was caught"), (true, 2));
+        assert_eq!(other.await.expect("it ran meanwhile"), 1);
     });
 }
 

@@ -257,6 +257,7 @@ pub(super) fn deliver(header: &Header, has_outsiders: bool) -> Delivered {
     }
     Delivered::Inside(Asked {
         marked: delivery.marked,
+        forwards: delivery.forwards,
         enter: delivery.enter,
     })
 }

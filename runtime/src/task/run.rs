@@ -115,6 +115,7 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
             Delivered::Root => return unsafe { end_cancelled::<F, S>(header) },
         },
     };
+    let mut is_early = false;
     loop {
         // SAFETY: *running* is ours since T2, and stays so beyond `leave`.
         let entered = unsafe { Entered::new(header, asked) };
@@ -146,19 +147,25 @@ pub(super) unsafe fn poll<F: Future, S: Schedule>(header: NonNull<Header>) -> Tu
             // SAFETY: *running* is ours.
             unsafe { report_missed::<S>(header, missed) };
         }
-        // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once; a scope acts in the
-        // poll that T10 has seen to.
+        // T8: somebody asked during the poll. Without a scope, what it waits for now is given up at once, and a task that it
+        // waits for is asked at once; a scope that catches or holds acts in the poll that T10 has seen to.
         if state.requested() {
             match cancel::deliver(&cell.header, left.has_outsiders) {
                 // SAFETY: *running* is still ours.
                 Delivered::Root => return unsafe { end_cancelled::<F, S>(header) },
                 // The scopes have entered, some without having polled what is inside: this turn is theirs to act.
-                Delivered::Inside(next) if asked.enter => {
+                Delivered::Inside(next) if asked.enter && (!is_early || next.forwards) => {
                     asked = next;
                     continue;
                 }
-                // Scopes enter in the next turn, which T10 has seen to unless the request is older than this poll.
-                Delivered::Inside(Asked { enter: true, .. }) => {
+                // Scopes enter at once. Once a turn: a future may ask its own task in each poll.
+                Delivered::Inside(next) if !is_early && (next.enter || next.forwards) => {
+                    is_early = true;
+                    asked = next;
+                    continue;
+                }
+                // The rest is for the next turn, which T10 has seen to unless the request is older than this poll.
+                Delivered::Inside(next) if next.enter || asked.enter => {
                     let _ = state.wake_by_ref();
                 }
                 Delivered::Inside(_) => {}

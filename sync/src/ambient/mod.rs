@@ -141,6 +141,8 @@ impl Outer {
 pub struct Asked {
     /// Some of them were given one.
     pub marked: bool,
+    /// They all pass it on, which they do in the turn in which it was made.
+    pub forwards: bool,
     /// There is one for those that wait outside the tree: they enter it in this poll, and act in another, which
     /// must follow at once.
     pub enter: bool,
