@@ -1,6 +1,11 @@
 //! What the guides promise about themselves: that no name of asyncio is missing. Their code is compiled as doctests,
 //! their links are resolved by rustdoc.
 
+#[path = "support/tables.rs"]
+mod tables;
+
+use std::collections::HashSet;
+
 /// `asyncio.__all__` of Python 3.15 on Unix, and the hooks that `asyncio.tasks` and `asyncio.events` export.
 const NAMES: &str = "
     run Runner Task create_task current_task all_tasks sleep ensure_future iscoroutine iscoroutinefunction isfuture
@@ -32,6 +37,64 @@ fn every_public_name_of_asyncio_has_a_row() {
         let rows = guide.lines().filter(|line| line.starts_with(&row));
         assert_eq!(rows.count(), 1, "one row for {name}");
     }
+}
+
+/// The names in the first column of a row of a guide's table whose second column begins with something that there is.
+fn names_with_a_counterpart(row: &'static str) -> Vec<&'static str> {
+    let mut columns = row.split(" | ");
+    let (Some(names), Some(counterpart)) = (columns.next(), columns.next()) else {
+        return Vec::new();
+    };
+    if !names.starts_with("| `")
+        || ["none", "not yet"]
+            .iter()
+            .any(|no| counterpart.starts_with(no))
+    {
+        return Vec::new();
+    }
+    let spans = names.split('`').skip(1).step_by(2);
+    let word = |span: &'static str| {
+        span.split('(')
+            .next()
+            .and_then(|path| path.rsplit('.').next())
+    };
+    spans.filter_map(word).collect()
+}
+
+/// A search of the documentation finds items by their names and by their aliases.
+#[test]
+fn a_search_for_a_name_of_asyncio_finds_its_counterpart() {
+    let mut known = HashSet::new();
+    for folder in [
+        "sync/src",
+        "runtime/src",
+        "io/src",
+        "process/src",
+        "macros/src",
+    ] {
+        for file in tables::sources(folder) {
+            for line in tables::read(file).lines().map(str::trim) {
+                if let Some(alias) = line.strip_prefix("#[doc(alias = \"") {
+                    known.extend(alias.split('"').next().map(str::to_owned));
+                } else if line.starts_with("pub ") || line.starts_with("macro_rules!") {
+                    let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+                    known.extend(words.map(str::to_owned));
+                }
+            }
+        }
+    }
+    // Made by macros, or one of several names of one row.
+    let elsewhere = ["ContextVar", "Queue", "LifoQueue", "PriorityQueue", "stop"];
+    let guide = include_str!("../src/guide/from_asyncio.md");
+    let names = guide.lines().flat_map(names_with_a_counterpart);
+    let names: Vec<_> = names.filter(|name| !elsewhere.contains(name)).collect();
+    assert!(names.len() > 80, "only {} names", names.len());
+    let lost = names.iter().filter(|name| !known.contains(**name));
+    let lost: Vec<_> = lost.collect();
+    assert!(
+        lost.is_empty(),
+        "give them as `#[doc(alias = …)]`: {lost:?}"
+    );
 }
 
 /// The README, which is the crate's front page.

@@ -30,6 +30,9 @@ use loxley_runtime::lowlevel::{AsyncIo, Attempt, Direction, Interest, ReadyEvent
 /// # }
 /// ```
 #[derive(Debug)]
+#[doc(alias = "AsyncFd")]
+#[doc(alias = "add_reader")]
+#[doc(alias = "add_writer")]
 pub struct Registered<T> {
     // Dropped first: it deregisters the descriptor by its number.
     registration: Registration,

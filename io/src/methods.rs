@@ -33,6 +33,7 @@ macro_rules! byte_reading {
         /// # }).unwrap();
         /// ```
         #[track_caller]
+        #[doc(alias = "sock_recv")]
         pub fn read<'a>(
             &'a self,
             buf: &'a mut [u8],
@@ -259,6 +260,7 @@ macro_rules! byte_writing {
         /// # std::io::Result::Ok(())
         /// # }).unwrap();
         /// ```
+        #[doc(alias = "sock_sendall")]
         pub async fn write_all(&self, buf: &[u8]) -> ::std::io::Result<()> {
             crate::bytes::write_all(self, buf).await
         }

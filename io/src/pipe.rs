@@ -60,6 +60,8 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 /// # child.wait().map(drop)
 /// # }).unwrap();
 /// ```
+#[doc(alias = "connect_read_pipe")]
+#[doc(alias = "ReadTransport")]
 pub struct PipeReader {
     fd: Registered<OwnedFd>,
     kind: Kind,
@@ -87,6 +89,8 @@ pub struct PipeReader {
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+#[doc(alias = "connect_write_pipe")]
+#[doc(alias = "WriteTransport")]
 pub struct PipeWriter {
     /// `None` once it was closed through a trait.
     fd: Option<Registered<OwnedFd>>,

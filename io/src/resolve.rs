@@ -104,6 +104,7 @@ pub enum Target {
 ///
 /// **Differs from asyncio**: in place of `loop.getaddrinfo`, for addresses to connect or bind to; look-ups have a pool of
 /// their own, so that they do not wait for what is in `to_thread`.
+#[doc(alias = "getaddrinfo")]
 pub async fn lookup_host(target: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
     resolve(target.target()?).await
 }

@@ -49,6 +49,8 @@ const PIECE: usize = 64 << 10;
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+#[doc(alias = "SubprocessTransport")]
+#[doc(alias = "SubprocessProtocol")]
 pub struct Process {
     /// What the child reads, if it was piped.
     pub stdin: Option<StreamWriter>,

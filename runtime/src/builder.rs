@@ -167,6 +167,8 @@ impl Builder {
     /// });
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "set_default_executor")]
+    #[doc(alias = "ThreadPoolExecutor")]
     pub fn max_blocking_threads(mut self, count: usize) -> Self {
         self.blocking_threads_max = count;
         self
@@ -494,6 +496,7 @@ impl Builder {
     /// assert!(lines.recv().unwrap().contains("no paper"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "set_exception_handler")]
     pub fn unhandled_error(
         mut self,
         handler: impl Fn(&UnhandledError) + Send + Sync + 'static,
@@ -535,6 +538,7 @@ impl Builder {
     /// assert_eq!(runtime.block_on(async { 7 }), 7);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "set_debug")]
     pub fn debug(mut self, debug: bool) -> Self {
         self.config.debug = debug;
         self
@@ -556,6 +560,7 @@ impl Builder {
     /// # drop((strict, silent));
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "slow_callback_duration")]
     pub fn slow_poll_threshold(mut self, threshold: Duration) -> Self {
         self.slow_poll = Some(threshold);
         self

@@ -24,6 +24,7 @@ pub use crate::driver::registration::{Attempt, Interest, NoRuntime, Registration
 /// });
 /// ```
 #[must_use]
+#[doc(alias = "time")]
 pub fn now() -> std::time::Instant {
     crate::time::now()
 }

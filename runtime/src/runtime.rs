@@ -40,6 +40,7 @@ const DROP_GRACE: Duration = Duration::from_secs(10);
 /// assert_eq!(answer, 42);
 /// ```
 #[track_caller]
+#[doc(alias = "run_forever")]
 pub fn run<F: Future>(main: F) -> F::Output {
     refuse_nesting("run");
     Runtime::builder().run(main)
@@ -68,6 +69,10 @@ pub fn run<F: Future>(main: F) -> F::Output {
 ///
 /// A process that was forked without becoming another program has none of the runtime's threads: there, `block_on` panics and
 /// the drop leaves everything as it is.
+#[doc(alias = "EventLoop")]
+#[doc(alias = "SelectorEventLoop")]
+#[doc(alias = "AbstractEventLoop")]
+#[doc(alias = "BaseEventLoop")]
 pub struct Runtime {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -91,6 +96,7 @@ impl Runtime {
     /// assert_eq!(runtime.block_on(async { "from plain code" }), "from plain code");
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "new_event_loop")]
     pub fn new() -> io::Result<Self> {
         Self::builder().build()
     }
@@ -156,6 +162,7 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         refuse_nesting("block_on");
         self.refuse_fork();
@@ -233,6 +240,7 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "shutdown_default_executor")]
     pub fn shutdown_timeout(mut self, limit: Duration) -> ShutdownReport {
         assert!(
             !current::polls(),
@@ -506,6 +514,7 @@ impl Handle {
     /// assert_eq!(where_am_i(), "outside");
     /// assert_eq!(loxley_runtime::run(async { where_am_i() }), "in a runtime");
     /// ```
+    #[doc(alias = "_get_running_loop")]
     pub fn try_current() -> Result<Self, NotInRuntime> {
         current::with_shared(|shared| Self(shared.clone())).ok_or(NotInRuntime(()))
     }
@@ -527,6 +536,7 @@ impl Handle {
     /// ```
     #[track_caller]
     #[doc(alias = "spawn")]
+    #[doc(alias = "call_soon_threadsafe")]
     pub fn create_task<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future + Send + 'static,
@@ -551,6 +561,8 @@ impl Handle {
     /// }).join().unwrap();
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias = "set_event_loop")]
+    #[doc(alias = "_set_running_loop")]
     pub fn enter(&self) -> EnterGuard<'_> {
         EnterGuard::new(&self.0)
     }

@@ -41,6 +41,8 @@ pub(crate) const NO_RUNTIME: &str = "there is no running loxley runtime on this 
 /// **Differs from asyncio**: the runtime holds the task until it ends; a forgotten one does not vanish.
 #[track_caller]
 #[doc(alias = "spawn")]
+#[doc(alias = "ensure_future")]
+#[doc(alias = "call_soon")]
 pub fn create_task<F>(future: F) -> Task<F::Output>
 where
     F: Future + Send + 'static,

@@ -58,6 +58,7 @@ use std::task::Poll;
 /// let condition = Condition::new();
 /// let _ = condition.wait();
 /// ```
+#[doc(alias = "Condvar")]
 pub struct Condition {
     waiters: WaitList<Notified>,
 }

@@ -80,6 +80,8 @@ const DECIDED: u8 = VALUE | GONE;
 /// assert_eq!(block_on(receiver), Ok("hello"));
 /// ```
 #[track_caller]
+#[doc(alias = "create_future")]
+#[doc(alias = "Future")]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let at = Location::caller();
     let mut block = Box::new_uninit();
@@ -221,6 +223,7 @@ impl<T> Sender<T> {
     /// drop(receiver);
     /// assert_eq!(sender.send("answer"), Err("answer"), "nobody wants it: it comes back");
     /// ```
+    #[doc(alias = "set_result")]
     pub fn send(self, value: T) -> Result<(), T> {
         let none = self.end.replace_value(Some(value));
         debug_assert!(none.is_none(), "a channel carries one value");

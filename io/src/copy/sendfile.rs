@@ -60,6 +60,7 @@ const CHUNK: usize = 256 << 10;
 /// # std::fs::remove_file(&path)
 /// # }).unwrap();
 /// ```
+#[doc(alias = "sock_sendfile")]
 pub async fn sendfile<S: ByteStream>(
     stream: &S,
     file: &File,
@@ -168,6 +169,7 @@ fn is_unknown(error: &io::Error) -> bool {
 /// # }).unwrap();
 /// ```
 #[derive(Debug)]
+#[doc(alias = "SendfileNotAvailableError")]
 pub struct SendfileError {
     sent: u64,
     error: io::Error,

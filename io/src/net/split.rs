@@ -205,6 +205,7 @@ pub struct WriteHalf<'a, S: ByteStream = TcpStream>(&'a S);
 /// # }).unwrap();
 /// ```
 #[derive(Debug)]
+#[doc(alias = "ReadTransport")]
 pub struct OwnedReadHalf<S: ByteStream = TcpStream>(Arc<S>);
 
 /// The writing half of a stream: see [`TcpStream::into_split`]. Dropping it ends our half: the peer sees the end.
@@ -228,6 +229,7 @@ pub struct OwnedReadHalf<S: ByteStream = TcpStream>(Arc<S>);
 /// # }).unwrap();
 /// ```
 #[derive(Debug)]
+#[doc(alias = "WriteTransport")]
 pub struct OwnedWriteHalf<S: ByteStream = TcpStream> {
     stream: Arc<S>,
     ends: bool,

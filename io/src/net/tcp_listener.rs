@@ -147,6 +147,7 @@ impl TcpListener {
     /// # }).unwrap();
     /// ```
     #[track_caller]
+    #[doc(alias = "sock_accept")]
     pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
         self.socket
             .async_attempt(Direction::Read, || self.accept_now())

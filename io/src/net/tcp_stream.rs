@@ -61,6 +61,7 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
+    #[doc(alias = "sock_connect")]
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<Self> {
         let mut errors = Vec::new();
         for addr in lookup_host(addr).await? {

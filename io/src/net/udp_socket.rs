@@ -96,6 +96,9 @@ use crate::sys::inet;
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+#[doc(alias = "DatagramTransport")]
+#[doc(alias = "DatagramProtocol")]
+#[doc(alias = "create_datagram_endpoint")]
 pub struct UdpSocket {
     pub(super) socket: Registered<net::UdpSocket>,
     /// Whether the system may be asked to cut up runs of datagrams; not again once it has refused.
@@ -328,6 +331,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     #[track_caller]
+    #[doc(alias = "datagram_received")]
     pub fn recv_from<'a>(
         &'a self,
         buf: &'a mut [u8],

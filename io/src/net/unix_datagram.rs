@@ -36,6 +36,7 @@ use crate::sys;
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+#[doc(alias = "DatagramTransport")]
 pub struct UnixDatagram {
     socket: Registered<net::UnixDatagram>,
 }

@@ -52,6 +52,7 @@ const HAPPY_EYEBALLS_DELAY: Duration = Duration::from_millis(250);
 /// ```
 ///
 /// **Differs from asyncio**: Happy Eyeballs is on.
+#[doc(alias = "create_connection")]
 pub async fn open_connection(addr: impl ToSocketAddrs) -> io::Result<(StreamReader, StreamWriter)> {
     OpenConnection::new(addr).connect().await
 }
@@ -88,6 +89,7 @@ pub async fn open_connection(addr: impl ToSocketAddrs) -> io::Result<(StreamRead
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+#[doc(alias = "create_unix_connection")]
 pub async fn open_unix_connection(
     path: impl AsRef<Path>,
 ) -> io::Result<(StreamReader, StreamWriter)> {

@@ -88,6 +88,8 @@ pub const DEFAULT_LIMIT: usize = 64 << 10;
 ///
 /// **Differs from asyncio**: in place of `open_connection(sock=…)`.
 #[must_use = "dropping both closes the connection"]
+#[doc(alias = "StreamReaderProtocol")]
+#[doc(alias = "connect_accepted_socket")]
 pub fn from_tcp(stream: TcpStream) -> (StreamReader, StreamWriter) {
     from_socket(Socket::Tcp(stream), DEFAULT_LIMIT)
 }
@@ -110,6 +112,7 @@ pub fn from_tcp(stream: TcpStream) -> (StreamReader, StreamWriter) {
 /// # }).unwrap();
 /// ```
 #[must_use = "dropping both closes the connection"]
+#[doc(alias = "StreamReaderProtocol")]
 pub fn from_unix(stream: UnixStream) -> (StreamReader, StreamWriter) {
     from_socket(Socket::Unix(stream), DEFAULT_LIMIT)
 }
@@ -142,6 +145,7 @@ pub fn from_unix(stream: UnixStream) -> (StreamReader, StreamWriter) {
 /// ```
 #[track_caller]
 #[must_use = "dropping both closes the connection"]
+#[doc(alias = "StreamReaderProtocol")]
 pub fn from_halves(
     reader: impl AsyncRead + Send + 'static,
     writer: impl AsyncWrite + Send + 'static,

@@ -46,6 +46,7 @@ use crate::net::UnixCredentials;
 /// **Differs from asyncio**: reading is not paused and resumed, because nothing is read that nobody asks for; there is no
 /// protocol to set; bytes are written by the writer alone.
 #[derive(Clone)]
+#[doc(alias = "BaseTransport")]
 pub struct Transport {
     link: Arc<Link>,
 }

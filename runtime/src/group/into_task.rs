@@ -32,6 +32,7 @@ use std::future::Future;
     label = "this cannot run as a task",
     note = "a future that becomes a task must be `Send` and own what it uses"
 )]
+#[doc(alias = "ensure_future")]
 pub trait IntoTask<T> {
     /// The task.
     ///

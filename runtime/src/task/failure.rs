@@ -28,6 +28,7 @@ use std::io;
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
+#[doc(alias = "JoinError")]
 pub enum TaskError {
     /// It was asked to stop, and did.
     Cancelled(CancelledError),

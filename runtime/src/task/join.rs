@@ -128,6 +128,7 @@ impl<T> Unpin for Task<T> {}
 /// # });
 /// ```
 #[derive(Clone)]
+#[doc(alias = "AbortHandle")]
 pub struct TaskRef(Counted);
 
 impl TaskRef {
@@ -254,6 +255,8 @@ impl TaskRef {
     /// # });
     /// ```
     #[must_use]
+    #[doc(alias = "get_stack")]
+    #[doc(alias = "print_stack")]
     pub fn waiting_for(&self) -> WaitReason {
         self.header().wait_reason()
     }

@@ -154,6 +154,7 @@ impl Builder {
     /// ```
     #[doc(alias = "eager_start")]
     #[doc(alias = "eager_task_factory")]
+    #[doc(alias = "create_eager_task_factory")]
     pub fn eager(mut self, eager: bool) -> Self {
         self.is_eager = eager;
         self

@@ -68,6 +68,7 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 ///   Skip    ticks at        37 ........................ 40 ........ 50
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "MissedTickBehavior")]
 pub enum MissedTicks {
     /// Every missed tick is made up for, at once: as many ticks as periods, no two of them further apart.
     #[default]

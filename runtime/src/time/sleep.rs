@@ -56,6 +56,7 @@ use std::time::{Duration, Instant};
 /// **Differs from asyncio**: the time counts from the call, not from the first `await`; and it never ends early, where
 /// asyncio may by one tick of its clock.
 #[track_caller]
+#[doc(alias = "call_later")]
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep::after(duration, Location::caller())
 }
@@ -84,6 +85,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// **Differs from asyncio**: takes the place of `call_at` with a future that is set.
 #[track_caller]
+#[doc(alias = "call_at")]
+#[doc(alias = "TimerHandle")]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::until(deadline, Location::caller())
 }

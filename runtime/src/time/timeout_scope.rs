@@ -94,6 +94,7 @@ where
 /// });
 /// ```
 #[derive(Clone)]
+#[doc(alias = "Timeout")]
 pub struct TimeoutHandle(Arc<Shared>);
 
 struct Shared {

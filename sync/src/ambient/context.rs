@@ -402,6 +402,7 @@ impl<T> fmt::Debug for Token<T> {
 /// assert_eq!(USER.name(), "USER");
 /// assert_eq!(DEPTH.get(), None);
 /// ```
+#[doc(alias = "task_local")]
 #[macro_export]
 macro_rules! context_var {
     ($($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty);+ $(;)?) => {

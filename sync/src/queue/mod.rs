@@ -529,6 +529,8 @@ queue! {
     /// ```compile_fail
     /// loxley_sync::Queue::new(0).put_nowait(std::rc::Rc::new(()));
     /// ```
+    #[doc(alias = "mpsc")]
+    #[doc(alias = "unbounded_channel")]
     Queue<T>, Fifo
 }
 

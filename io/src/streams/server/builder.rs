@@ -70,6 +70,7 @@ use crate::sys;
 /// ```
 ///
 /// **Differs from asyncio**: a handler that returns closes the connection unless its writer lives elsewhere.
+#[doc(alias = "create_server")]
 pub async fn start_server<H, F>(handler: H, addr: impl ToSocketAddrs) -> io::Result<Server>
 where
     H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,
@@ -108,6 +109,7 @@ where
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+#[doc(alias = "create_unix_server")]
 pub async fn start_unix_server<H, F>(handler: H, path: impl AsRef<Path>) -> io::Result<Server>
 where
     H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,
