@@ -22,6 +22,7 @@
 //! | … and a request that its body made before it first waited | `a_request_made_before_the_body_first_waits_goes_on_outwards` |
 //! | … and a request that comes while the limit cleans up | `a_request_during_the_clean_up_of_a_limit_goes_on_outwards` |
 //! | a body that swallowed a request from outside, and kept its count, is cancelled by the limit | `a_swallowed_request_whose_count_stands_turns_the_limit_into_a_cancellation` |
+//! | a request taken back in a body whose limit had passed is not heard after it | `a_request_taken_back_inside_a_limit_that_has_passed_is_forgotten` |
 //! | a limit touches no branch beside it | `a_limit_interrupts_its_own_body_and_nothing_beside_it` |
 //! | a limit reaches through tasks that are awaited | `[time] a_limit_reaches_through_tasks_and_other_limits` |
 //! | a limit can be moved, set and taken away | `[timeout_scope] the_body_moves_its_limit_later_earlier_and_away` |
@@ -301,6 +302,23 @@ fn a_swallowed_request_whose_count_stands_turns_the_limit_into_a_cancellation() 
             }
         });
     }
+}
+
+#[test]
+fn a_request_taken_back_inside_a_limit_that_has_passed_is_forgotten() {
+    paused(async {
+        let task = create_task(async {
+            let in_time = timeout(SECOND, async {
+                let _ = catch_cancelled(pending::<()>()).await;
+                me().cancel();
+                assert_eq!(me().uncancel(), 1, "that of the limit");
+            });
+            in_time.await.expect("the body went on");
+            assert_eq!(me().cancelling(), 0);
+            sleep(SECOND).await;
+        });
+        task.await.expect("nobody asks it any more");
+    });
 }
 
 #[test]

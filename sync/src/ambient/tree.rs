@@ -163,10 +163,7 @@ impl Tree {
     /// Takes one request back. At zero, what has not interrupted anything yet is forgotten.
     pub fn uncancel(&self) -> usize {
         let mut state = self.0.lock();
-        state.count = state.count.saturating_sub(1);
-        if state.count == 0 && state.whole.as_ref().is_some_and(|seen| !seen.committed) {
-            state.whole = None;
-        }
+        state.take_back(1);
         state.count
     }
 
@@ -318,7 +315,7 @@ impl Tree {
         };
         let own = std::mem::take(&mut node.own);
         let (parent, baseline, baseline_held) = (node.parent, node.baseline, node.baseline_held);
-        state.count = state.count.saturating_sub(own);
+        state.take_back(own);
         let has_others = match state.count_held(parent) {
             Some(count) => count > baseline_held,
             None => state.count > baseline,
@@ -361,7 +358,7 @@ impl Tree {
         };
         state.free.push(key.index);
         state.live -= 1;
-        state.count = state.count.saturating_sub(node.own);
+        state.take_back(node.own);
         state
             .aimed
             .retain(|(target, _)| *target != Target::Within(key));
@@ -433,6 +430,17 @@ impl State {
             }
             count += node.own;
             key = node.parent;
+        }
+    }
+
+    /// Takes requests off the count. At zero, what has not interrupted anything yet is forgotten.
+    fn take_back(&mut self, requests: usize) {
+        if requests == 0 {
+            return;
+        }
+        self.count = self.count.saturating_sub(requests);
+        if self.count == 0 {
+            self.whole.take_if(|request| !request.committed);
         }
     }
 
