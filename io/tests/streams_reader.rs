@@ -298,6 +298,7 @@ fn a_broken_stream_says_so_to_every_later_read() {
         assert!(reader.read_to_end().await.is_err());
         assert!(reader.readuntil("x").await.is_err());
         assert!(reader.read_into(&mut [0; 4]).await.is_err());
+        assert!(reader.read(0).await.is_err() && reader.readexactly(0).await.is_err());
         assert!(!reader.at_eof());
     });
 }

@@ -243,8 +243,9 @@ impl StreamReader {
     #[track_caller]
     pub fn read(&mut self, n: usize) -> impl Future<Output = io::Result<Vec<u8>>> {
         self.operate(Location::caller(), move |this, cx| {
-            if n > 0 {
-                ready!(this.poll_some(cx, this.room_for(n)))?;
+            match n {
+                0 => this.check()?,
+                _ => ready!(this.poll_some(cx, this.room_for(n)))?,
             }
             Poll::Ready(Ok(this.buffer.take(n.min(this.buffer.len()))))
         })
