@@ -126,8 +126,11 @@ impl Builder {
     /// The strict flavour: no worker threads; `block_on` runs everything on the calling thread, in one first-in, first-out
     /// queue, in asyncio's order.
     ///
-    /// **Differs from asyncio** in one thing: while tasks are ready, I/O is looked at after a round by which 61 of them have
-    /// run, not after every round. [`event_interval(1)`](Self::event_interval) looks after every round.
+    /// **Differs from asyncio**: while tasks are ready, I/O is looked at after a round by which 61 of them have run, not after
+    /// every round; [`event_interval(1)`](Self::event_interval) looks after every round. In turns: a [`wait`](crate::wait()) for
+    /// what has ended takes none; who awaits a [`gather`](crate::gather()) goes on, and a task that asked itself to stop and
+    /// catches nothing ends, one turn earlier; a request to a task that waits for another reaches that one a turn later, where
+    /// asyncio passes it on before `cancel` returns.
     ///
     /// # Examples
     ///
@@ -283,7 +286,7 @@ impl Builder {
     ///
     /// # Examples
     ///
-    /// asyncio's order to the letter, I/O after every round:
+    /// asyncio's order, and I/O after every round:
     ///
     /// ```
     /// # use loxley_runtime::Runtime;
