@@ -33,6 +33,27 @@ fn a_write_is_sent_before_the_call_returns_if_it_can_be() {
 }
 
 #[test]
+fn the_peer_of_what_was_not_sent_whole_sees_no_good_end() {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("bound");
+    let runtime = loxley_runtime::Runtime::builder().worker_threads(2);
+    let runtime = runtime.build().expect("a runtime");
+    let (reader, writer) = runtime.block_on(async {
+        let (reader, writer) = loxley_io::open_connection(addr).await.expect("connected");
+        writer.write(&pattern(64 << 20));
+        assert!(writer.get_write_buffer_size() > 0, "the peer reads nothing");
+        (reader, writer)
+    });
+    let (mut peer, _) = listener.accept().expect("accepted");
+    // Whoever was to send the rest is gone with the runtime.
+    drop(runtime);
+    drop((reader, writer));
+    let error = peer.read_to_end(&mut Vec::new()).expect_err("not whole");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+}
+
+#[test]
 fn what_cannot_be_sent_at_once_is_sent_in_the_background_though_nobody_drains() {
     each(|| async {
         for set in [

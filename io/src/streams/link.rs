@@ -122,6 +122,8 @@ struct Later {
     guest: Option<Guest>,
     /// The task that takes leave is to be started.
     parts: bool,
+    /// What was written may not be whole: the peer must not take the end of it for a good one.
+    is_broken: bool,
 }
 
 /// Who has to be set to work.
@@ -175,6 +177,7 @@ impl Outgoing {
             return;
         }
         self.stage = Stage::Closed;
+        later.is_broken = fault.is_some();
         self.fault = fault;
         self.is_cut_short = self.held() > 0;
         self.is_paused = false;
@@ -455,7 +458,11 @@ impl Link {
             gone,
             guest,
             parts,
+            is_broken,
         } = later;
+        if let (true, Some(socket)) = (is_broken, &self.socket) {
+            socket.will_reset();
+        }
         drop(gone);
         drop(guest);
         if is_changed {

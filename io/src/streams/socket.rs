@@ -93,6 +93,14 @@ impl Socket {
         let _ = each!(self, stream => stream.shutdown(how));
     }
 
+    /// A TCP peer will see a reset and not an end, when the descriptor is closed. What has come can be read until then.
+    pub(super) fn will_reset(&self) {
+        if let Self::Tcp(stream) = self {
+            // Refused only for a connection that is gone already.
+            let _ = stream.set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Ends both halves at once. A TCP peer sees a reset and not an end, because what was written may not be whole.
     pub(super) fn reset(&self) {
         if let Self::Tcp(stream) = self {
@@ -100,7 +108,7 @@ impl Socket {
                 return;
             }
             // Where the system cannot disconnect, the reset comes when the descriptor is closed.
-            let _ = stream.set_linger(Some(Duration::ZERO));
+            self.will_reset();
         }
         self.end(Shutdown::Both);
     }

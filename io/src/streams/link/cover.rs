@@ -193,6 +193,8 @@ impl Link {
         let mut later = Later::default();
         let mut out = self.out.lock();
         out.close_at_once(Some(fault), &mut later);
+        // The socket ends here, and in a way that lets an alert arrive.
+        later.is_broken = false;
         later.guest = out.guest.take();
         drop(out);
         match &self.socket {
