@@ -113,8 +113,17 @@ impl Patience {
     }
 
     pub(super) fn learn(&mut self, turn: Waited) {
+        if turn.in_vain {
+            // Also if it was something else that ended the sleep: events may come no more.
+            self.doubt += FINDS;
+            if self.doubt > DOUBT_MAX {
+                return self.despair();
+            }
+        } else if turn.has_events {
+            self.doubt = self.doubt.saturating_sub(1);
+        }
         if !turn.has_events {
-            // Woken for something else, or by the alarm: says nothing about events.
+            // Woken for something else, or by the alarm: says nothing about how soon events come.
             return;
         }
         let waited = turn.ended.saturating_duration_since(turn.began);
@@ -137,12 +146,7 @@ impl Patience {
             }
             Mood::Proven => {
                 self.turns += 1;
-                self.doubt = if turn.in_vain {
-                    self.doubt + FINDS
-                } else {
-                    self.doubt.saturating_sub(1)
-                };
-                if self.doubt > DOUBT_MAX || self.turns == REVIEW {
+                if self.turns == REVIEW {
                     self.go(Mood::Sleeping);
                 }
             }
@@ -164,10 +168,23 @@ impl Patience {
             self.next_pause = PAUSE;
             self.go(Mood::Proven);
         } else {
-            self.pause = self.next_pause;
-            self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
-            self.go(Mood::Sleeping);
+            self.fail();
         }
+    }
+
+    /// Too many looks were in vain.
+    fn despair(&mut self) {
+        match self.mood {
+            Mood::OnTrial => self.fail(),
+            Mood::Sleeping | Mood::Proven => self.go(Mood::Sleeping),
+        }
+    }
+
+    /// The trial has failed.
+    fn fail(&mut self) {
+        self.pause = self.next_pause;
+        self.next_pause = (self.next_pause * 2).min(PAUSE_MAX);
+        self.go(Mood::Sleeping);
     }
 
     fn go(&mut self, mood: Mood) {
@@ -305,6 +322,28 @@ mod tests {
         peers.turn(1_000_000, 30);
         assert_eq!(peers.patience.mood, Mood::Sleeping);
         assert_eq!(peers.patience.pause, 0);
+    }
+
+    #[test]
+    fn looks_end_when_events_come_no_more_but_other_things_do() {
+        for turns in [TRIAL + 1, 3 * TRIAL] {
+            let mut peers = Peers::new();
+            peers.turns(turns, 10, 30);
+            let mut looks = 0;
+            while peers.patience.look().is_some() {
+                looks += 1;
+                assert!(looks < 10, "it looks on and on");
+                let began = peers.now;
+                peers.now += Duration::from_millis(1);
+                peers.patience.learn(Waited {
+                    began,
+                    ended: peers.now,
+                    in_vain: true,
+                    has_events: false,
+                });
+            }
+            assert!(looks > 0, "it was not looking");
+        }
     }
 
     #[test]
