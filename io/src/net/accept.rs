@@ -12,8 +12,8 @@ use rustix::io::Errno;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a server pauses accepting when the system has no descriptors or memory for another connection: 5 ms at
-/// first, doubling up to one second, back to nothing with the next connection.
+/// How long a server pauses accepting when the system has no descriptors or memory for another connection, or its policy
+/// refuses one: 5 ms at first, doubling up to one second, back to nothing with the next connection.
 ///
 /// # Examples
 ///
@@ -50,8 +50,8 @@ pub struct AcceptPause {
 pub enum AcceptVerdict {
     /// The error was that of one connection, which is gone: accept the next.
     Next,
-    /// The system is short of something: accept again after this pause. `first` says that no error came just before, so
-    /// this is the one to report.
+    /// The system is short of something, or its policy refuses a connection: accept again after this pause. `first` says
+    /// that no error came just before, so this is the one to report.
     Pause {
         /// How long.
         delay: Duration,
@@ -90,7 +90,7 @@ impl AcceptPause {
     pub fn judge(&mut self, error: &io::Error) -> AcceptVerdict {
         if is_of_one_connection(error) {
             AcceptVerdict::Next
-        } else if is_shortage(error) {
+        } else if may_pass(error) {
             let first = self.last.is_none();
             let delay = self
                 .last
@@ -121,7 +121,7 @@ impl AcceptPause {
 
 /// Whether the error is that of a connection which died in the queue (accept(2), "Error handling").
 pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
-    const OF_ONE: [Errno; 8] = [
+    const OF_ONE: &[Errno] = &[
         Errno::CONNABORTED,
         Errno::CONNRESET,
         Errno::PROTO,
@@ -130,15 +130,26 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
         Errno::HOSTDOWN,
         Errno::HOSTUNREACH,
         Errno::NOPROTOOPT,
+        #[cfg(target_os = "linux")]
+        Errno::NONET,
     ];
     error.kind() == io::ErrorKind::ConnectionAborted
         || Errno::from_io_error(error).is_some_and(|errno| OF_ONE.contains(&errno))
 }
 
-/// Whether the process or the system has run out of descriptors or memory.
-fn is_shortage(error: &io::Error) -> bool {
-    const SHORT: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| SHORT.contains(&errno))
+/// Whether it may pass: the process or the system has run out of descriptors, memory or (`ENOSPC`) what the driver may watch;
+/// or a policy of the system refuses this connection, and may refuse every one.
+fn may_pass(error: &io::Error) -> bool {
+    const PASSING: [Errno; 7] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::NOSPC,
+        Errno::PERM,
+        Errno::ACCESS,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| PASSING.contains(&errno))
 }
 
 #[cfg(test)]
@@ -173,6 +184,14 @@ mod tests {
         let mut pause = AcceptPause::new();
         for errno in [Errno::CONNABORTED, Errno::PROTO] {
             assert_eq!(pause.judge(&errno.into()), AcceptVerdict::Next);
+        }
+    }
+
+    #[test]
+    fn what_a_policy_or_a_quota_refuses_costs_a_pause_and_not_the_listener() {
+        for errno in [Errno::PERM, Errno::ACCESS, Errno::NOSPC] {
+            let verdict = AcceptPause::new().judge(&errno.into());
+            assert!(matches!(verdict, AcceptVerdict::Pause { first: true, .. }));
         }
     }
 
