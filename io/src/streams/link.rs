@@ -199,15 +199,26 @@ impl Link {
         Self::new(Some(socket), None)
     }
 
-    /// Of a server's connection.
-    pub(super) fn served(socket: Socket, peer: Option<SocketAddr>, guest: Guest) -> Arc<Self> {
+    /// Of a server's connection. None if the server was closed first: then the connection is reset.
+    pub(super) fn served(
+        socket: Socket,
+        peer: Option<SocketAddr>,
+        guest: Guest,
+    ) -> Option<Arc<Self>> {
         let link = Arc::new(Self::new(Some(socket), None));
         if let Some(peer) = peer {
             link.knows_peer(peer);
         }
-        guest.is(&link);
-        link.out.lock().guest = Some(guest);
-        link
+        // Whoever finds the link in the roster may close it at once, and then finds its guest here: it waits for the mutex.
+        let mut out = link.out.lock();
+        let is_in_time = guest.is(&link);
+        out.guest = Some(guest);
+        drop(out);
+        if !is_in_time {
+            link.abort();
+            return None;
+        }
+        Some(link)
     }
 
     /// The peer's address is known, and need not be asked for when the connection is gone.

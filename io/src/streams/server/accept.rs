@@ -61,7 +61,9 @@ where
         };
         let settings = &shared.settings;
         set_up(&socket, settings);
-        let link = Link::served(socket, peer.as_inet(), guest);
+        let Some(link) = Link::served(socket, peer.as_inet(), guest) else {
+            return;
+        };
         let mut reader = StreamReader::over(link.clone(), settings.limit);
         let writer = StreamWriter::over(link);
         let (handler, tls) = (handler.clone(), settings.tls.clone());

@@ -168,6 +168,8 @@ impl Shared {
             if let Stage::Closed(_) = *stage {
                 return;
             }
+            // Under the mutex: who finds the server closed may count on it that nobody comes in any more.
+            self.roster.close();
             std::mem::replace(&mut *stage, Stage::Closed(why))
         };
         if let Stage::Serving(doors) = &before {

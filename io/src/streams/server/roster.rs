@@ -22,6 +22,7 @@ pub(super) struct Roster {
 struct Places {
     links: Vec<Weak<Link>>,
     free: Vec<usize>,
+    is_closed: bool,
 }
 
 impl Places {
@@ -45,6 +46,11 @@ impl Roster {
             roster: self.clone(),
             place,
         })
+    }
+
+    /// From now on no connection gets in: those that are in are all that [`links`](Self::links) will ever give.
+    pub(super) fn close(&self) {
+        self.places.lock().is_closed = true;
     }
 
     pub(super) fn count(&self) -> usize {
@@ -77,21 +83,29 @@ pub(in crate::streams) struct Guest {
 }
 
 impl Guest {
-    /// Says whose place it is.
-    pub(in crate::streams) fn is(&self, link: &Arc<Link>) {
-        self.set(Arc::downgrade(link));
-    }
-
-    fn set(&self, link: Weak<Link>) -> Weak<Link> {
+    /// Says whose place it is: false if the roster was closed first.
+    ///
+    /// In one step with the look at that, or a connection could come in behind the back of who closes the roster and then
+    /// everybody in it.
+    #[must_use = "who came too late is not served"]
+    pub(in crate::streams) fn is(&self, link: &Arc<Link>) -> bool {
+        let link = Arc::downgrade(link);
         let mut places = self.roster.places.lock();
-        std::mem::replace(&mut places.links[self.place], link)
+        let is_in_time = !places.is_closed;
+        if is_in_time {
+            places.links[self.place] = link;
+        }
+        is_in_time
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        drop(self.set(Weak::new()));
-        self.roster.places.lock().free.push(self.place);
+        let mut places = self.roster.places.lock();
+        let link = std::mem::take(&mut places.links[self.place]);
+        places.free.push(self.place);
+        drop(places);
+        drop(link);
         self.roster.left.notify_waiters();
     }
 }
