@@ -1,7 +1,7 @@
 //! The task behind each door of a server: it accepts, and spawns a task per connection.
 //!
-//! Spawned by `mod.rs` when the server begins to serve. Ends when the server is closed, or when its door is broken; a
-//! shortage of descriptors or memory is reported once and sat out.
+//! Spawned by `mod.rs` when the server begins to serve. Ends when the server is closed, or when its door is broken, and
+//! closes the server if it ends any other way; a shortage of descriptors or memory is reported once and sat out.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,7 +15,7 @@ use loxley_runtime::{create_task, sleep};
 
 use super::door::{Door, Endpoint};
 use super::handler::{self, HandlerOutput};
-use super::{Guest, Shared};
+use super::{Closes, Guest, Shared};
 use crate::net::{AcceptPause, AcceptVerdict};
 use crate::streams::link::Link;
 use crate::streams::socket::Socket;
@@ -34,16 +34,20 @@ pub(in crate::streams) struct Settings {
 }
 
 /// Accepts until the server is closed.
-pub(super) async fn accept<H, F>(shared: Arc<Shared>, door: Arc<Door>, handler: Arc<H>)
+///
+/// However this ends, even before it has begun, it closes the server: one that still called itself serving after all tasks
+/// were cancelled would be deaf.
+pub(super) async fn accept<H, F>(server: Closes<Arc<Shared>>, door: Arc<Door>, handler: Arc<H>)
 where
     H: Fn(StreamReader, StreamWriter) -> F + Send + Sync + 'static,
     F: Future + Send + 'static,
     F::Output: HandlerOutput + Send,
 {
+    let shared = &server.0;
     let mut closed = pin!(shared.closed.wait());
     let mut pause = AcceptPause::new();
     loop {
-        let mut next = pin!(next(&shared, &door, &mut pause));
+        let mut next = pin!(next(shared, &door, &mut pause));
         let accepted = poll_fn(|cx| match closed.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(None),
             Poll::Pending => next.as_mut().poll(cx).map(Some),

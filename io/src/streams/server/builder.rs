@@ -17,7 +17,7 @@ use super::accept::{Settings, accept};
 use super::door::{Bound, Endpoint};
 use super::file::{self, SocketFile};
 use super::handler::HandlerOutput;
-use super::{Server, Shared};
+use super::{Closes, Server, Shared};
 use crate::resolve::{Target, ToSocketAddrs, naming, naming_all, resolve};
 use crate::streams::{DEFAULT_LIMIT, StreamReader, StreamWriter, reader};
 use crate::sys;
@@ -478,7 +478,7 @@ impl ServerBuilder {
         }
         let handler = Arc::new(handler);
         let spawn = move |shared: &Arc<Shared>, door, place| {
-            let task = accept(shared.clone(), door, handler.clone());
+            let task = accept(Closes(shared.clone()), door, handler.clone());
             drop(create_task(async move {
                 let _place = place;
                 task.await;

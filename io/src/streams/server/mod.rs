@@ -36,6 +36,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -369,8 +370,12 @@ impl Server {
     /// ```
     pub async fn serve_forever(&self) -> Result<Infallible, ServeError> {
         let _alone = Alone::with(&self.shared)?;
-        self.start_serving()?;
-        let closes = Closes(&self.shared);
+        // Whoever does not get to serve has a closed server, too.
+        let closes = Closes(&*self.shared);
+        match self.start_serving() {
+            Err(ServeError::Closed) => return Err(closes.why()),
+            started => started?,
+        }
         match catch_cancelled(self.shared.closed.wait()).await {
             Ok(()) => Err(closes.why()),
             Err(request) => {
@@ -415,7 +420,7 @@ impl Server {
     #[doc(alias = "__aenter__")]
     pub async fn serving<F: Future>(&self, future: F) -> Result<F::Output, ServeError> {
         self.start_serving()?;
-        let _closes = Closes(&self.shared);
+        let _closes = Closes(&*self.shared);
         let output = with_cleanup(future, |_| async {
             self.close();
             self.wait_closed().await;
@@ -558,9 +563,9 @@ impl Drop for Alone<'_> {
 }
 
 /// Closes the server on drop.
-struct Closes<'a>(&'a Shared);
+struct Closes<S: Deref<Target = Shared>>(S);
 
-impl Closes<'_> {
+impl<S: Deref<Target = Shared>> Closes<S> {
     /// Why the server was closed.
     fn why(&self) -> ServeError {
         match &mut *self.0.stage.lock() {
@@ -570,7 +575,7 @@ impl Closes<'_> {
     }
 }
 
-impl Drop for Closes<'_> {
+impl<S: Deref<Target = Shared>> Drop for Closes<S> {
     fn drop(&mut self) {
         self.0.close(None);
     }
