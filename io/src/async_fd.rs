@@ -152,7 +152,7 @@ impl<T> Registered<T> {
 
     /// Tries `operation` whenever it may succeed, until it does not say that it would block.
     ///
-    /// One waiter per direction is remembered, the last one that polled; use [`async_io`](Self::async_io) for several.
+    /// The last eight tasks that polled in one direction are remembered; any number may wait by [`async_io`](Self::async_io).
     ///
     /// # Errors
     ///
@@ -258,7 +258,7 @@ impl<T> Registered<T> {
     ///
     /// # Errors
     ///
-    /// If the runtime has shut down.
+    /// If the runtime has shut down, or this direction was not asked for.
     ///
     /// # Cancel safety
     ///

@@ -177,6 +177,27 @@ fn one_event_for_two_waiters_of_one_direction() {
 
 // edges: R1, R2
 #[test]
+fn one_event_for_two_tasks_that_poll_in_one_direction() {
+    model(|| {
+        let source = opened(false, false);
+        let other = {
+            let source = source.clone();
+            thread::spawn(move || {
+                block_on(|cx| poll_ready(&source, Direction::Read, WaiterId::POLL, cx)).map(|_| ())
+            })
+        };
+        let driver = {
+            let source = source.clone();
+            thread::spawn(move || report(&source, READABLE))
+        };
+        assert!(block_on(|cx| poll_ready(&source, Direction::Read, WaiterId::POLL, cx)).is_ok());
+        assert_eq!(other.join().expect("no panic"), Ok(()));
+        driver.join().expect("no panic");
+    });
+}
+
+// edges: R1, R2
+#[test]
 fn one_event_for_a_reader_and_a_writer() {
     model(|| {
         let source = opened(false, false);

@@ -108,7 +108,7 @@ impl SignalStream {
         self.0.recv()
     }
 
-    /// [`recv`](Self::recv) for those who write their own futures; the last caller is woken.
+    /// [`recv`](Self::recv) for those who write their own futures; the last eight tasks are woken.
     ///
     /// # Errors
     ///

@@ -153,7 +153,7 @@ impl TcpListener {
             .async_attempt(Direction::Read, || self.accept_now())
     }
 
-    /// [`accept`](Self::accept) for hand-written futures. Only the last task that polled is woken.
+    /// [`accept`](Self::accept) for hand-written futures. The last eight tasks that polled are woken.
     ///
     /// # Errors
     ///

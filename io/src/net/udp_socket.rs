@@ -466,7 +466,7 @@ impl UdpSocket {
             .try_io(Direction::Read, |socket| socket.recv_from(buf))
     }
 
-    /// [`send`](Self::send) for hand-written futures. Only the last task that polled in this direction is woken.
+    /// [`send`](Self::send) for hand-written futures. The last eight tasks that polled in this direction are woken.
     ///
     /// # Errors
     ///
@@ -476,7 +476,7 @@ impl UdpSocket {
             .poll_io(cx, Direction::Write, |socket| socket.send(payload))
     }
 
-    /// [`send_to`](Self::send_to) for hand-written futures. Only the last task that polled in this direction is woken.
+    /// [`send_to`](Self::send_to) for hand-written futures. The last eight tasks that polled in this direction are woken.
     ///
     /// # Errors
     ///
@@ -492,7 +492,7 @@ impl UdpSocket {
         })
     }
 
-    /// [`recv`](Self::recv) for hand-written futures. Only the last task that polled in this direction is woken.
+    /// [`recv`](Self::recv) for hand-written futures. The last eight tasks that polled in this direction are woken.
     ///
     /// # Errors
     ///
@@ -502,7 +502,7 @@ impl UdpSocket {
             .poll_io(cx, Direction::Read, |socket| socket.recv(buf))
     }
 
-    /// [`recv_from`](Self::recv_from) for hand-written futures. Only the last task that polled in this direction is woken.
+    /// [`recv_from`](Self::recv_from) for hand-written futures. The last eight tasks that polled in this direction are woken.
     ///
     /// # Errors
     ///

@@ -496,7 +496,7 @@ impl UnixDatagram {
             .try_io(Direction::Read, |socket| socket.recv_from(buf))
     }
 
-    /// [`send`](Self::send) for hand-written futures. Only the last task that polled in this direction is woken.
+    /// [`send`](Self::send) for hand-written futures. The last eight tasks that polled in this direction are woken.
     ///
     /// # Errors
     ///
@@ -518,7 +518,7 @@ impl UnixDatagram {
             .poll_io(cx, Direction::Write, |socket| socket.send(payload))
     }
 
-    /// [`recv`](Self::recv) for hand-written futures. Only the last task that polled in this direction is woken.
+    /// [`recv`](Self::recv) for hand-written futures. The last eight tasks that polled in this direction are woken.
     ///
     /// # Errors
     ///
@@ -542,7 +542,7 @@ impl UnixDatagram {
             .poll_io(cx, Direction::Read, |socket| socket.recv(buf))
     }
 
-    /// [`recv_from`](Self::recv_from) for hand-written futures. Only the last task that polled in this direction is woken.
+    /// [`recv_from`](Self::recv_from) for hand-written futures. The last eight tasks that polled in this direction are woken.
     ///
     /// # Errors
     ///

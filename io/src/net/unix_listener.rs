@@ -175,7 +175,7 @@ impl UnixListener {
             .async_attempt(Direction::Read, || self.accept_now())
     }
 
-    /// [`accept`](Self::accept) for hand-written futures. Only the last task that polled is woken.
+    /// [`accept`](Self::accept) for hand-written futures. The last eight tasks that polled are woken.
     ///
     /// # Errors
     ///

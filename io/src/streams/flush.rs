@@ -66,7 +66,6 @@ async fn flush_socket(mut duty: Duty) {
         if let Err(error) = socket.writable().await {
             link.fail(Lasting::new(error));
         }
-        poll_fn(poll_budget).await;
         if !link.flush_some(socket) {
             duty.is_done = true;
             return;

@@ -3,8 +3,8 @@
 //! All three are thin over one primitive, `bytes.rs`; the macro below says which of our types read and which write. None of
 //! them waits to flush: what is written is with the kernel.
 //!
-//! The poll functions of a trait share one place per direction (`WaiterId::POLL`): a type that can be polled from two
-//! tasks at once, like `&TcpStream`, wakes the last one in each direction.
+//! The poll functions of a trait cannot say that they no longer wait (`WaiterId::POLL`): a type that can be polled from several
+//! tasks at once, like `&TcpStream`, wakes the last eight in each direction.
 
 mod futures;
 #[cfg(feature = "hyper")]

@@ -1,6 +1,6 @@
 //! Waiting for a descriptor as a future: any number of them at once, each with a place of its own among the waiters.
 //!
-//! Called like `registration.rs`, whose one place per direction serves futures written by hand. What a wait does is written
+//! Called like `registration.rs`, whose few places per direction serve futures written by hand. What a wait does is written
 //! there; here is who waits, from the first `Pending` to the drop (R4). Never registers and never closes anything.
 
 use std::fmt;
@@ -8,8 +8,9 @@ use std::future::Future;
 use std::io;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use loxley_sync::ambient::{WaitKind, poll_budget, wait_reason};
 use loxley_sync::prim::atomic::Ordering;
 
 use super::readiness::{Direction, ReadyEvent, WaiterId};
@@ -103,7 +104,7 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// If the runtime has shut down.
+    /// If the runtime has shut down, or this direction was not asked for.
     ///
     /// # Cancel safety
     ///
@@ -134,7 +135,19 @@ impl Registration {
             id: WaiterId::POLL,
         };
         std::future::poll_fn(move |cx| {
-            poll_ready_as(self.source(), cx, direction, || waiting.id(), Some(at))
+            let event = ready!(poll_ready_as(
+                self,
+                cx,
+                direction,
+                || waiting.id(),
+                Some(at)
+            ))?;
+            // Whoever only asks, again and again, must not keep the others from their turn.
+            if poll_budget(cx).is_pending() {
+                wait_reason(WaitKind::Turn, Some(at));
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(event))
         })
     }
 }

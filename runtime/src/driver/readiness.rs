@@ -471,15 +471,19 @@ impl std::fmt::Display for Decoded {
     }
 }
 
-/// Who waits: [`WaiterId::POLL`] for the poll functions, of which the last one in a direction is remembered, or a
-/// number of its own for each future.
+/// Who waits: a number of its own for each future, or [`WaiterId::POLL`] for the poll functions, which tell each other by
+/// their wakers: the last few (`POLLERS_MAX`) of a direction are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaiterId(pub u32);
 
 impl WaiterId {
-    /// The one waiter that all poll functions of a direction share.
+    /// Whoever waits through a poll function.
     pub const POLL: Self = Self(0);
 }
+
+/// How many tasks may wait in one direction through poll functions, which cannot say that they no longer wait. A limit, for one
+/// that comes with another waker each time would fill memory until the next event.
+const POLLERS_MAX: usize = 8;
 
 /// The wakers of a source. Nearly always there is at most one in a direction, and it needs no allocation.
 #[derive(Debug, Default)]
@@ -499,19 +503,31 @@ impl Waiters {
     /// Stores `waker` for `id`; returns what it replaces, to be dropped after the lock.
     fn store(&mut self, direction: Direction, id: WaiterId, waker: &Waker) -> Option<Waker> {
         let slot = direction.slot();
-        let beyond = self
-            .more
-            .iter_mut()
-            .flat_map(|more| &mut more.waiters)
-            .find(|waiter| waiter.0 == direction && waiter.1 == id)
-            .map(|waiter| &mut waiter.2);
-        let known = match (&mut self.first[slot], beyond) {
-            (Some(first), _) if self.first_id[slot] == id.0 => Some(first),
-            (_, beyond) => beyond,
-        };
-        if let Some(known) = known {
-            return (!known.will_wake(waker)).then(|| std::mem::replace(known, waker.clone()));
+        let first = self.first[slot].as_mut();
+        let first = first.map(|waker| (WaiterId(self.first_id[slot]), waker));
+        let more = self.more.iter_mut().flat_map(|more| &mut more.waiters);
+        let more = more
+            .filter(|waiter| waiter.0 == direction)
+            .map(|waiter| (waiter.1, &mut waiter.2));
+        let mut pollers = 0;
+        for (_, known) in first
+            .into_iter()
+            .chain(more)
+            .filter(|(other, _)| *other == id)
+        {
+            if known.will_wake(waker) {
+                return None;
+            }
+            if id != WaiterId::POLL {
+                return Some(std::mem::replace(known, waker.clone()));
+            }
+            pollers += 1;
         }
+        let displaced = if pollers < POLLERS_MAX {
+            None
+        } else {
+            self.remove(direction, id, None)
+        };
         if self.first[slot].is_none() {
             self.first_id[slot] = id.0;
             self.first[slot] = Some(waker.clone());
@@ -519,19 +535,28 @@ impl Waiters {
             let more = self.more.get_or_insert_default();
             more.waiters.push((direction, id, waker.clone()));
         }
-        None
+        displaced
     }
 
-    /// Forgets `id`; returns its waker, to be dropped after the lock.
-    fn remove(&mut self, direction: Direction, id: WaiterId) -> Option<Waker> {
+    /// Forgets `id`, or the one of that number that `waker` would wake; returns its waker, to be dropped after the lock.
+    fn remove(
+        &mut self,
+        direction: Direction,
+        id: WaiterId,
+        waker: Option<&Waker>,
+    ) -> Option<Waker> {
+        let is_meant = |other: WaiterId, known: &Waker| {
+            other == id && waker.is_none_or(|waker| known.will_wake(waker))
+        };
         let slot = direction.slot();
-        if self.first[slot].is_some() && self.first_id[slot] == id.0 {
-            return self.first[slot].take();
+        let first_id = WaiterId(self.first_id[slot]);
+        if let Some(first) = self.first[slot].take_if(|first| is_meant(first_id, first)) {
+            return Some(first);
         }
         let waiters = &mut self.more.as_mut()?.waiters;
         let at = waiters
             .iter()
-            .position(|waiter| waiter.0 == direction && waiter.1 == id)?;
+            .position(|waiter| waiter.0 == direction && is_meant(waiter.1, &waiter.2))?;
         Some(waiters.remove(at).2)
     }
 
@@ -612,7 +637,7 @@ impl Source {
         let found = self.readiness.announce(direction);
         let unused = match found {
             Check::Waits => None,
-            Check::Ready(_) | Check::ShutDown => waiters.remove(direction, id),
+            Check::Ready(_) | Check::ShutDown => waiters.remove(direction, id, Some(waker)),
         };
         drop(waiters);
         drop((replaced, unused));
@@ -662,7 +687,7 @@ impl Source {
         if !self.readiness.may_wait(direction) {
             return;
         }
-        let waker = self.waiters.lock().remove(direction, id);
+        let waker = self.waiters.lock().remove(direction, id, None);
         drop(waker);
     }
 

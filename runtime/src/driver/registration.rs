@@ -17,7 +17,7 @@ use super::DriverHandle;
 use super::readiness::{Cleared, Direction, ReadyEvent, ShutDown, Source, WaiterId};
 use super::slab::{Key, Refused, SOURCES_MAX};
 
-/// Which events a registration asks for.
+/// Which events a registration asks for. To wait for others is an error.
 ///
 /// # Examples
 ///
@@ -45,6 +45,15 @@ pub enum Interest {
     Write,
     /// Both.
     Both,
+}
+
+impl Interest {
+    fn is_in(self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self != Self::Write,
+            Direction::Write => self != Self::Read,
+        }
+    }
 }
 
 /// How far an operation got; the answer of a closure given to [`Registration::poll_attempt`].
@@ -101,11 +110,12 @@ pub enum Attempt<T> {
 /// # Fairness
 ///
 /// Any number of futures may wait in one direction, each with its own [`async_io`](Self::async_io); an event wakes them
-/// all and the first to try wins. The poll functions share one place per direction: there the last caller is woken.
+/// all and the first to try wins. The same goes for the last eight tasks that wait in one direction through poll functions.
 pub struct Registration {
     driver: DriverHandle,
     key: Key,
     fd: RawFd,
+    interest: Interest,
     pub(super) next_waiter: AtomicU32,
 }
 
@@ -187,8 +197,8 @@ impl Registration {
         interest: Interest,
         guess: Guess,
     ) -> io::Result<Self> {
-        let readable = matches!(interest, Interest::Read | Interest::Both);
-        let writable = matches!(interest, Interest::Write | Interest::Both);
+        let readable = interest.is_in(Direction::Read);
+        let writable = interest.is_in(Direction::Write);
         let is_ready = guess == Guess::Ready;
         let key = driver
             .open(readable && is_ready, writable && is_ready)
@@ -208,6 +218,7 @@ impl Registration {
             driver,
             key,
             fd,
+            interest,
             next_waiter: AtomicU32::new(WaiterId::POLL.0 + 1),
         })
     }
@@ -218,7 +229,7 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// If the runtime has shut down.
+    /// If the runtime has shut down, or this direction was not asked for.
     ///
     /// # Examples
     ///
@@ -240,14 +251,14 @@ impl Registration {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<ReadyEvent>> {
-        poll_ready_as(self.source(), cx, direction, || WaiterId::POLL, None)
+        poll_ready_as(self, cx, direction, || WaiterId::POLL, None)
     }
 
     /// R1 without waiting: the event that makes an operation of this direction worth trying, if there is one.
     ///
     /// # Errors
     ///
-    /// If the runtime has shut down.
+    /// If the runtime has shut down, or this direction was not asked for.
     ///
     /// # Examples
     ///
@@ -264,9 +275,10 @@ impl Registration {
     /// # }).unwrap();
     /// ```
     pub fn try_ready(&self, direction: Direction) -> io::Result<Option<ReadyEvent>> {
-        self.source()
-            .look(direction)
-            .map_err(|ShutDown| io::Error::other(RuntimeGone))
+        match self.source().look(direction) {
+            Ok(None) if !self.interest.is_in(direction) => Err(not_asked_for(direction)),
+            found => found.map_err(|ShutDown| io::Error::other(RuntimeGone)),
+        }
     }
 
     /// R3: the operation that `event` promised would have blocked. Keeps what a newer event has said.
@@ -441,7 +453,7 @@ impl Registration {
         mut operation: impl FnMut() -> io::Result<Attempt<T>>,
     ) -> Poll<io::Result<T>> {
         let source = self.source();
-        let mut event = ready!(poll_ready_as(source, cx, direction, &mut id, at))?;
+        let mut event = ready!(poll_ready_as(self, cx, direction, &mut id, at))?;
         if poll_budget(cx).is_pending() {
             wait_reason(WaitKind::Turn, at);
             return Poll::Pending;
@@ -458,7 +470,7 @@ impl Registration {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let (Cleared::Cleared | Cleared::Newer) = source.clear(event, direction);
-                    event = ready!(poll_ready_as(source, cx, direction, &mut id, at))?;
+                    event = ready!(poll_ready_as(self, cx, direction, &mut id, at))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -469,14 +481,19 @@ impl Registration {
 /// R1 for the waiter `id`, which is drawn only if it has to wait.
 #[inline]
 pub(super) fn poll_ready_as(
-    source: &Source,
+    registration: &Registration,
     cx: &mut Context<'_>,
     direction: Direction,
     id: impl FnOnce() -> WaiterId,
     at: Option<&'static Location<'static>>,
 ) -> Poll<io::Result<ReadyEvent>> {
+    let source = registration.source();
     let found = match source.look(direction) {
         Ok(Some(event)) => return Poll::Ready(Ok(event)),
+        // No event would ever end that wait.
+        Ok(None) if !registration.interest.is_in(direction) => {
+            return Poll::Ready(Err(not_asked_for(direction)));
+        }
         Ok(None) => source.poll_wait(direction, id(), cx.waker()),
         Err(ShutDown) => Poll::Ready(Err(ShutDown)),
     };
@@ -488,6 +505,19 @@ pub(super) fn poll_ready_as(
             Poll::Pending
         }
     }
+}
+
+#[cold]
+fn not_asked_for(direction: Direction) -> io::Error {
+    let text = match direction {
+        Direction::Read => {
+            "this descriptor was registered for writing alone; to read, register it with `Interest::Both`"
+        }
+        Direction::Write => {
+            "this descriptor was registered for reading alone; to write, register it with `Interest::Both`"
+        }
+    };
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 impl Drop for Registration {

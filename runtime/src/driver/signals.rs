@@ -434,7 +434,7 @@ impl SignalListener {
             .async_attempt(Direction::Read, || drain(&self.arrivals.inbox))
     }
 
-    /// [`recv`](Self::recv) as a poll function; the last caller is woken.
+    /// [`recv`](Self::recv) as a poll function; the last eight tasks are woken.
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.registration
             .poll_attempt(cx, Direction::Read, || drain(&self.arrivals.inbox))
