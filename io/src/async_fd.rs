@@ -97,13 +97,21 @@ impl<T: AsFd> Registered<T> {
     }
 }
 
-/// What the system says of a descriptor that is registered twice sounds like a file.
+/// What the system says of a descriptor that is registered twice sounds like a file, and of one that it cannot watch like a lack
+/// of rights.
 fn explained(error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::AlreadyExists {
-        return error;
-    }
-    let text = "this descriptor is registered with the runtime already: share what registered it, or register a duplicate";
-    io::Error::new(io::ErrorKind::AlreadyExists, text)
+    let (kind, text) = match error.kind() {
+        io::ErrorKind::AlreadyExists => (
+            io::ErrorKind::AlreadyExists,
+            "this descriptor is registered with the runtime already: share what registered it, or register a duplicate",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            io::ErrorKind::InvalidInput,
+            "a descriptor of this kind cannot be waited for (a regular file, a folder, some devices): use it inside `to_thread`",
+        ),
+        _ => return error,
+    };
+    io::Error::new(kind, text)
 }
 
 impl<T> Registered<T> {

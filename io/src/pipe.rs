@@ -128,7 +128,7 @@ impl PipeReader {
 
     fn new(fd: OwnedFd, kind: Kind) -> io::Result<Self> {
         Ok(Self {
-            fd: register(fd, kind, Interest::Read)?,
+            fd: Registered::new(fd, Interest::Read)?,
             kind,
         })
     }
@@ -186,7 +186,7 @@ impl PipeWriter {
 
     fn new(fd: OwnedFd, kind: Kind) -> io::Result<Self> {
         Ok(Self {
-            fd: Some(register(fd, kind, Interest::Write)?),
+            fd: Some(Registered::new(fd, Interest::Write)?),
             kind,
         })
     }
@@ -215,16 +215,6 @@ impl PipeWriter {
     }
 
     byte_writing!();
-}
-
-fn register(fd: OwnedFd, kind: Kind, interest: Interest) -> io::Result<Registered<OwnedFd>> {
-    Registered::new(fd, interest).map_err(|error| {
-        if kind == Kind::Device && error.kind() == io::ErrorKind::PermissionDenied {
-            let why = "this character device cannot be waited for: use it inside `to_thread`";
-            return io::Error::new(io::ErrorKind::InvalidInput, why);
-        }
-        error
-    })
 }
 
 impl Carrier for PipeReader {

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fs::File;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -112,5 +113,15 @@ fn a_descriptor_that_was_given_back_is_registered_again_while_a_duplicate_is_wai
         theirs.write_all(b"2").expect("written");
         let read = ours.async_io(Direction::Read, |mut fd| fd.read(&mut [0; 8]));
         assert_eq!(read.await.expect("read"), 1);
+    });
+}
+
+#[test]
+fn what_the_system_cannot_watch_is_refused_with_a_way_out() {
+    run(|| async {
+        let file = File::open(std::env::current_exe().expect("a program")).expect("opened");
+        let error = Registered::new(file, Interest::Read).expect_err("always ready");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("to_thread"), "{error}");
     });
 }
