@@ -1,12 +1,13 @@
 //! What a task hears when it is asked to stop, and where; the rules are asyncio's.
 
 use loxley_runtime::{
-    Runtime, TaskError, create_task, current_task, run, sleep, timeout, yield_now,
+    Runtime, Task, TaskError, TaskRef, create_task, current_task, gather, run, sleep, timeout,
+    yield_now,
 };
 use loxley_sync::ambient::WaitKind;
 use loxley_sync::{
-    CancelledError, Condition, Event, Lock, Queue, catch_cancelled, checkpoint, uncancellable,
-    with_cleanup,
+    CancelledError, Condition, Event, Lock, Queue, catch_cancelled, checkpoint, oneshot,
+    uncancellable, with_cleanup,
 };
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -23,7 +24,7 @@ fn on_both<F: Future<Output = ()>>(test: impl Fn() -> F) {
     strict.block_on(test());
 }
 
-fn me() -> loxley_runtime::TaskRef {
+fn me() -> TaskRef {
     current_task().expect("a task runs this")
 }
 
@@ -271,6 +272,51 @@ fn a_request_to_the_awaiter_goes_to_the_task_it_awaits() {
         assert_eq!(cancelled(outer.await).message(), Some("through"));
         assert!(seen.is_cancelled());
     });
+}
+
+/// A task that waits until it is given another one, and awaits that: alone, or as one of a gathering.
+fn awaits_what_it_is_given(gathered: bool) -> (oneshot::Sender<Task<()>>, Task<()>) {
+    let (give, given) = oneshot::channel::<Task<()>>();
+    let task = create_task(async move {
+        let next = given.await.unwrap();
+        if gathered {
+            let ended = gather::<(u8, ()), _>((create_task(async { 1 }), next)).await;
+            ended.unwrap();
+        } else {
+            next.await.unwrap();
+        }
+    });
+    (give, task)
+}
+
+#[test]
+fn tasks_that_await_each_other_in_a_ring_end_when_one_of_them_is_asked() {
+    for (length, gathered, requests) in [(2, false, 1), (3, true, 1), (2, true, 3), (7, false, 7)] {
+        on_both(|| async {
+            let (gives, tasks): (Vec<_>, Vec<_>) = (0..length)
+                .map(|_| awaits_what_it_is_given(gathered))
+                .unzip();
+            let seen: Vec<_> = tasks.iter().map(Task::as_ref).collect();
+            let mut tasks = tasks.into_iter();
+            let first = tasks.next().unwrap();
+            for (give, next) in gives.into_iter().zip(tasks.chain([first])) {
+                give.send(next).unwrap();
+            }
+            while seen
+                .iter()
+                .any(|task| task.waiting_for().kind != WaitKind::Task)
+            {
+                yield_now().await;
+            }
+            for task in seen.iter().take(requests) {
+                task.cancel_with("enough");
+            }
+            while !seen.iter().all(TaskRef::is_finished) {
+                yield_now().await;
+            }
+            assert!(seen.iter().all(TaskRef::is_cancelled));
+        });
+    }
 }
 
 #[test]

@@ -37,8 +37,13 @@ pub type Never = <fn() -> ! as Returns>::Output;
 /// ```
 #[derive(Clone)]
 pub struct CancelledError {
-    message: Option<Arc<str>>,
+    /// The message, in what tells this request from all others. Most never need either.
+    request: Option<Arc<Request>>,
     origin: &'static Location<'static>,
+}
+
+struct Request {
+    message: Option<Arc<str>>,
 }
 
 impl CancelledError {
@@ -46,7 +51,42 @@ impl CancelledError {
     #[doc(hidden)]
     #[must_use]
     pub fn new(message: Option<Arc<str>>, origin: &'static Location<'static>) -> Self {
-        Self { message, origin }
+        let named = |message| {
+            Arc::new(Request {
+                message: Some(message),
+            })
+        };
+        Self {
+            request: message.map(named),
+            origin,
+        }
+    }
+
+    /// For runtimes: the same request, and from now on one that can be told from all others.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn named(mut self) -> Self {
+        self.request
+            .get_or_insert_with(|| Arc::new(Request { message: None }));
+        self
+    }
+
+    /// For runtimes: whether both are of one request. Always false before it was [`named`](Self::named).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_same_request(&self, other: &Self) -> bool {
+        match (&self.request, &other.request) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs),
+            _ => false,
+        }
+    }
+
+    /// For runtimes: whether anybody else has the request still. Once false, it stays false.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        let holders = self.request.as_ref().map_or(0, Arc::strong_count);
+        holders > 1
     }
 
     /// What the one who asked said, if anything.
@@ -65,7 +105,7 @@ impl CancelledError {
     /// ```
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
+        self.request.as_ref()?.message.as_deref()
     }
 
     /// Goes on unwinding: hands the cancellation to the scope around this code, or to the whole task, which drops the future
@@ -121,7 +161,7 @@ impl CancelledError {
 impl fmt::Debug for CancelledError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelledError")
-            .field("message", &self.message)
+            .field("message", &self.message())
             .field("origin", &format_args!("{}", self.origin))
             .finish()
     }
@@ -129,7 +169,7 @@ impl fmt::Debug for CancelledError {
 
 impl fmt::Display for CancelledError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.message {
+        match self.message() {
             Some(message) => write!(f, "cancelled at {}: {message}", self.origin),
             None => write!(f, "cancelled at {}", self.origin),
         }

@@ -2,7 +2,7 @@
 
 use super::arrivals::{Arrivals, Roll};
 use super::batch::{Batch, IntoTasks, TryBatch};
-use crate::task::TaskError;
+use crate::task::{PassedOn, TaskError};
 use loxley_sync::CancelledError;
 use loxley_sync::ambient::scope::{Kind, Scope, Verdict};
 use loxley_sync::ambient::{self, WaitKind};
@@ -189,8 +189,7 @@ struct Gathering<Tasks> {
     is_over: bool,
     /// Requests to the awaiter go to the tasks.
     scope: Scope,
-    /// The first request that was passed on.
-    heard: Option<CancelledError>,
+    heard: PassedOn,
     at: &'static Location<'static>,
 }
 
@@ -249,7 +248,7 @@ impl<Tasks: Batch> Gathering<Tasks> {
             arrivals,
             is_over: false,
             scope: Scope::new(Kind::Forward),
-            heard: None,
+            heard: PassedOn::default(),
             at,
         }
     }
@@ -273,7 +272,7 @@ impl<Tasks: Batch> Gathering<Tasks> {
         stops: impl Fn(&Tasks, usize) -> bool,
     ) -> Poll<Progress> {
         loop {
-            if self.is_over && self.heard.is_some() {
+            if self.is_over && self.heard.first().is_some() {
                 // Raised below: what awaits this will be dropped.
                 return Poll::Pending;
             }
@@ -282,25 +281,33 @@ impl<Tasks: Batch> Gathering<Tasks> {
             self.scope = scope;
             match ready!(verdict) {
                 Verdict::Cancelled(error) => {
-                    let running = (0..self.tasks.len()).filter_map(|i| self.tasks.running(i));
-                    // Every one is asked, so no short cut by `any`.
-                    let asked = running.filter(|task| task.forward(&error)).count();
-                    let error = self.heard.get_or_insert(error);
-                    if asked == 0 {
+                    if let Some(error) = self.pass_on(error) {
                         self.is_over = true;
-                        self.scope.raise(error.clone(), cx);
+                        self.scope.raise(error, cx);
                     }
                 }
                 Verdict::Done(Progress::Stopped(index)) if self.tasks.is_panic(index) => {
-                    self.heard = None;
+                    self.heard = PassedOn::default();
                     return Poll::Ready(Progress::Stopped(index));
                 }
-                Verdict::Done(progress) => match &self.heard {
+                Verdict::Done(progress) => match self.heard.first() {
                     Some(error) => self.scope.raise_from(error.clone(), cx),
                     None => return Poll::Ready(progress),
                 },
             }
         }
+    }
+
+    /// Asks every task that has not ended. If there was none, or the request has come back from them, gives what to raise.
+    fn pass_on(&mut self, error: CancelledError) -> Option<CancelledError> {
+        if let Ok(error) = self.heard.hear(error) {
+            let running = (0..self.tasks.len()).filter_map(|index| self.tasks.running(index));
+            // Every one is asked, so no short cut by `any`.
+            if running.filter(|task| task.forward(&error)).count() > 0 {
+                return None;
+            }
+        }
+        self.heard.first().cloned()
     }
 
     fn poll_tasks(

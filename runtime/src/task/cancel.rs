@@ -35,7 +35,8 @@ impl TaskRef {
     /// [`TaskError::Cancelled`](super::TaskError::Cancelled). False if it had ended already.
     ///
     /// True does not promise that it ends cancelled: it may catch the request, or be about to return. A task that waits for
-    /// another task passes the request on to that one.
+    /// another task passes the request on to that one; tasks that wait for each other in a ring, which would never end, all end
+    /// with it.
     ///
     /// # Examples
     ///
@@ -215,6 +216,39 @@ impl TaskRef {
     pub(super) fn cancelled_error(&self) -> CancelledError {
         let ended_by = self.header().cold.ended_by();
         ended_by.unwrap_or_else(|| CancelledError::new(Some(SHUT_DOWN.into()), self.spawned_at()))
+    }
+}
+
+/// The requests that one await has heard and passed on to what it waits for.
+///
+/// Tasks that await each other in a ring never end by themselves, and a request to one of them would go round for ever. An
+/// await that hears one again which it has passed on takes it for its own: so the ring ends.
+#[derive(Default)]
+pub(crate) struct PassedOn {
+    first: Option<CancelledError>,
+    /// Later ones that somebody else has still: no others can come back.
+    later: Vec<CancelledError>,
+}
+
+impl PassedOn {
+    /// The first one, if there was any.
+    pub(crate) fn first(&self) -> Option<&CancelledError> {
+        self.first.as_ref()
+    }
+
+    /// Hears `error`. `Ok`: it is to be passed on; `Err`: it has come round.
+    pub(crate) fn hear(&mut self, error: CancelledError) -> Result<CancelledError, CancelledError> {
+        let error = error.named();
+        self.later.retain(CancelledError::is_elsewhere);
+        let mut heard = self.first.iter().chain(&self.later);
+        if heard.any(|earlier| earlier.is_same_request(&error)) {
+            return Err(error);
+        }
+        match &mut self.first {
+            None => self.first = Some(error.clone()),
+            Some(_) => self.later.push(error.clone()),
+        }
+        Ok(error)
     }
 }
 

@@ -6,8 +6,7 @@ use super::failure::{Failure, TaskError};
 use super::raw::{self, Counted, Fresh, Scheduled};
 use super::run;
 use super::state::DropJoin;
-use super::{Schedule, TaskId};
-use loxley_sync::CancelledError;
+use super::{PassedOn, Schedule, TaskId};
 use loxley_sync::ambient::scope::{self, Kind, Scope, Verdict};
 use loxley_sync::ambient::{self, WaitKind, WaitReason};
 use std::fmt;
@@ -597,8 +596,7 @@ impl<T> Task<T> {
 /// The scope of an await: requests to the awaiter go to the awaited task.
 struct Forwarding {
     scope: Scope,
-    /// The first request that was passed on.
-    heard: Option<CancelledError>,
+    heard: PassedOn,
 }
 
 impl<T> Future for Task<T> {
@@ -633,7 +631,7 @@ impl<T> Task<T> {
                 } else {
                     Scope::new(Kind::Forward)
                 },
-                heard: None,
+                heard: PassedOn::default(),
             })
         });
         loop {
@@ -644,19 +642,21 @@ impl<T> Task<T> {
                     return Poll::Pending;
                 }
                 Poll::Ready(Verdict::Done(Err(TaskError::Cancelled(error))))
-                    if forwarding.heard.is_some() =>
+                    if forwarding.heard.first().is_some() =>
                 {
                     forwarding.scope.raise_from(error, cx);
                     return Poll::Pending;
                 }
                 Poll::Ready(Verdict::Done(result)) => return Poll::Ready(result),
                 Poll::Ready(Verdict::Cancelled(error)) => {
-                    if !self.as_ref().forward(&error) {
-                        // It has ended; what it left is given up, as the request came first.
-                        forwarding.scope.raise(error, cx);
-                        return Poll::Pending;
+                    match forwarding.heard.hear(error) {
+                        Ok(error) if self.as_ref().forward(&error) => {}
+                        // It has ended, and what it left is given up, as the request came first; or it awaits us.
+                        Ok(error) | Err(error) => {
+                            forwarding.scope.raise(error, cx);
+                            return Poll::Pending;
+                        }
                     }
-                    forwarding.heard.get_or_insert(error);
                 }
             }
         }

@@ -36,6 +36,7 @@ pub use callbacks::CallbackId;
 #[doc(hidden)]
 pub use callbacks::Steps;
 pub(crate) use callbacks::register;
+pub(crate) use cancel::PassedOn;
 #[doc(hidden)]
 pub use cell::Place;
 pub use failure::{Panic, TaskError};
