@@ -214,6 +214,9 @@ pub(crate) fn recv_uninit(
     Ok(filled.len())
 }
 
+/// The most that [`recv_fresh`] takes.
+pub(crate) const FRESH_ROOM: usize = 4 << 10;
+
 /// As [`recv`], behind what `bytes` holds, as much as it has room for without growing: how much, and of how much.
 pub(crate) fn recv_behind(
     socket: BorrowedFd<'_>,
@@ -223,6 +226,18 @@ pub(crate) fn recv_behind(
     let spare = rustix::buffer::spare_capacity(bytes);
     let (n, _) = rustix::net::recv(socket, spare, RecvFlags::empty())?;
     Ok((n, room))
+}
+
+/// As [`recv_behind`] for a `room` of at most [`FRESH_ROOM`], by way of the stack: `bytes` grows by no more than comes.
+pub(crate) fn recv_fresh(
+    socket: BorrowedFd<'_>,
+    bytes: &mut Vec<u8>,
+    room: usize,
+) -> io::Result<(usize, usize)> {
+    let mut hand = [const { MaybeUninit::uninit() }; FRESH_ROOM];
+    let ((came, _), _) = rustix::net::recv(socket, &mut hand[..room], RecvFlags::empty())?;
+    bytes.extend_from_slice(came);
+    Ok((came.len(), room))
 }
 
 /// [`recv_behind`] for what is no socket.

@@ -29,6 +29,11 @@ impl Buffer {
         self.len() == 0
     }
 
+    /// Neither bytes nor memory for them.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.bytes.capacity() == 0
+    }
+
     pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
     }

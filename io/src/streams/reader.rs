@@ -19,10 +19,11 @@ use super::link::Link;
 use super::separators::{List, Match, Separators};
 use super::source::{BoxSource, Source};
 use crate::pipe::PipeReader;
+use crate::sys;
 use crate::traits::AsyncRead;
 
 /// How much one system call asks for at first; it doubles while calls fill it.
-const CHUNK_MIN: usize = 4 << 10;
+const CHUNK_MIN: usize = sys::FRESH_ROOM;
 /// And to what it grows: the buffers of a socket are seldom fuller.
 const CHUNK_MAX: usize = 128 << 10;
 /// Who asks for less than this is given it from the buffer, which takes more from the system.

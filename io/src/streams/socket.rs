@@ -33,7 +33,8 @@ macro_rules! each {
 }
 
 impl Socket {
-    /// Reads at most `room` bytes behind those in `buffer`. Memory is taken only when there may be something to read.
+    /// Reads at most `room` bytes behind those in `buffer`. Memory is taken only when there may be something to read, and for
+    /// a message no more than it has bytes.
     pub(super) fn poll_fill(
         &self,
         cx: &mut Context<'_>,
@@ -41,7 +42,7 @@ impl Socket {
         room: usize,
     ) -> Poll<io::Result<usize>> {
         each!(self, stream => bytes::poll_read_by(stream, cx, |fd| {
-            sys::recv_behind(fd, buffer.with_room(room))
+            receive(fd, buffer, room)
         }))
     }
 
@@ -53,7 +54,7 @@ impl Socket {
         room: usize,
     ) -> Poll<io::Result<usize>> {
         each!(self, stream => bytes::poll_read_by(stream, cx, |fd| {
-            sys::recv_behind(fd, buffer.lock().with_room(room))
+            receive(fd, &mut buffer.lock(), room)
         }))
     }
 
@@ -112,6 +113,14 @@ impl Socket {
         }
         self.end(Shutdown::Both);
     }
+}
+
+/// How much came, and of how much that had room.
+fn receive(fd: BorrowedFd<'_>, buffer: &mut Buffer, room: usize) -> io::Result<(usize, usize)> {
+    if room <= sys::FRESH_ROOM && buffer.holds_nothing() {
+        return sys::recv_fresh(fd, buffer.with_room(0), room);
+    }
+    sys::recv_behind(fd, buffer.with_room(room))
 }
 
 impl AsFd for Socket {

@@ -11,8 +11,6 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use loxley_runtime::yield_now;
-
 use super::link::{Link, SEND_MAX, ended};
 use super::marks::WaterMarks;
 use crate::traits::AsyncWrite;
@@ -183,13 +181,7 @@ impl StreamWriter {
     #[track_caller]
     pub fn drain(&self) -> impl Future<Output = io::Result<()>> {
         let at = Location::caller();
-        async move {
-            if self.link.is_closing() {
-                // As in asyncio: a loop that writes on a closed connection lets others see it.
-                yield_now().await;
-            }
-            self.link.drained(at).await
-        }
+        async move { self.link.drained(at).await }
     }
 
     /// Ends our half behind what is queued: the peer sees the end, and may still write. A second call changes nothing.

@@ -71,7 +71,11 @@ impl Link {
     /// Says the end of the session if it has not been said: whether it is on its way still, after which whoever sends it asks
     /// again.
     pub(super) fn is_saying_end(&self, out: &mut Outgoing, later: &mut Later) -> bool {
-        if out.session.as_mut().is_some_and(Session::say_end) {
+        if out
+            .session
+            .as_mut()
+            .is_some_and(|session| session.say_end())
+        {
             self.send_sealed(out, later);
         }
         out.is_flushing || out.stage == Stage::Closed
@@ -135,7 +139,7 @@ impl Link {
         &self,
         look: impl FnOnce(&Session) -> T,
     ) -> Option<T> {
-        self.out.lock().session.as_ref().map(look)
+        self.out.lock().session.as_deref().map(look)
     }
 
     /// What the task that takes leave does: ready when the connection is closed.
@@ -232,7 +236,7 @@ impl Link {
     }
 
     /// Puts `session` between: what was written meanwhile is sealed and sent, and sending goes on.
-    pub(in crate::streams) fn cover(self: &Arc<Self>, session: Session) -> io::Result<()> {
+    pub(in crate::streams) fn cover(self: &Arc<Self>, session: Box<Session>) -> io::Result<()> {
         let mut later = Later::default();
         let mut out = self.out.lock();
         if out.stage == Stage::Closed {

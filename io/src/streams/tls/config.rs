@@ -256,7 +256,7 @@ impl TlsClient {
     }
 
     /// A session with the host that was set, or else `host`; and how long the handshake may take.
-    pub(super) fn session(&self, host: Option<String>) -> io::Result<(Session, Duration)> {
+    pub(super) fn session(&self, host: Option<String>) -> io::Result<(Box<Session>, Duration)> {
         let Some(host) = self.server_name.clone().or(host) else {
             return Err(TlsError::input(
                 "whose certificate to expect cannot be told from the address: say it with `TlsClient::server_name`",
@@ -376,7 +376,7 @@ impl TlsServer {
     }
 
     /// A session with `peer`, and how long the handshake may take.
-    pub(super) fn session(&self, peer: String) -> io::Result<(Session, Duration)> {
+    pub(super) fn session(&self, peer: String) -> io::Result<(Box<Session>, Duration)> {
         let connection = ServerConnection::new(self.config.clone())
             .map_err(|error| TlsError::config("the server's side of TLS", error))?;
         let session = Session::new(connection.into(), peer, self.waits.shutdown);

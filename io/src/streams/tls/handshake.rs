@@ -68,7 +68,7 @@ fn report(error: &io::Error) {
 pub(super) async fn secure(
     link: &Arc<Link>,
     reader: &mut StreamReader,
-    mut session: Session,
+    mut session: Box<Session>,
     limit: Duration,
     report: fn(&io::Error),
 ) -> io::Result<()> {

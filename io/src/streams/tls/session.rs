@@ -16,7 +16,7 @@ use crate::streams::socket::Socket;
 
 /// See the module.
 pub(in crate::streams) struct Session {
-    connection: Box<Connection>,
+    connection: Connection,
     /// Who is at the other end, for errors.
     peer: Arc<str>,
     shutdown_timeout: Duration,
@@ -36,21 +36,20 @@ pub(in crate::streams) struct Opened {
 
 impl Session {
     pub(super) fn new(
-        connection: Connection,
+        mut connection: Connection,
         peer: impl Into<Arc<str>>,
         shutdown_timeout: Duration,
-    ) -> Self {
-        let mut connection = Box::new(connection);
+    ) -> Box<Self> {
         // Sealed bytes are taken out at once; how many there may be is the link's business.
         connection.set_buffer_limit(None);
-        Self {
+        Box::new(Self {
             connection,
             peer: peer.into(),
             shutdown_timeout,
             fault: None,
             is_end_said: false,
             is_peer_ended: false,
-        }
+        })
     }
 
     pub(super) fn connection(&self) -> &Connection {

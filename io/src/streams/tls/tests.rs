@@ -40,7 +40,7 @@ impl Sides {
     }
 
     /// Two sessions that have shaken hands over a wire that cuts at random.
-    fn shaken(&self, dice: &mut Dice) -> (Session, Session) {
+    fn shaken(&self, dice: &mut Dice) -> (Box<Session>, Box<Session>) {
         let (mut client, _) = self.client.session(None).expect("a session");
         let (mut server, _) = self.server.session("client".to_owned()).expect("a session");
         for turn in 0.. {
