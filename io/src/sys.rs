@@ -178,10 +178,23 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<(
 pub(crate) fn connected(socket: BorrowedFd<'_>) -> io::Result<()> {
     sockopt::socket_error(socket)??;
     match rustix::net::getpeername(socket) {
+        Ok(Some(peer)) if rustix::net::getsockname(socket)? == peer => {
+            Err(nobody_but_itself(socket))
+        }
         Ok(_) => Ok(()),
         Err(rustix::io::Errno::NOTCONN) => Err(io::ErrorKind::WouldBlock.into()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Connected to itself: the kernel chose the very port for us on which nobody listens, and took the two ends that met there for
+/// a simultaneous open (RFC 9293, section 3.5). Whoever tries again and again to reach a server of this machine that is down
+/// gets there in the end, talks to himself, and keeps the server from its port. Go's `net` looks for it as well.
+#[cold]
+fn nobody_but_itself(socket: BorrowedFd<'_>) -> io::Error {
+    // So that the port is free at once. Where that is refused, it is so later.
+    let _ = set_linger(socket, Some(Duration::ZERO));
+    rustix::io::Errno::CONNREFUSED.into()
 }
 
 pub(crate) fn recv(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {

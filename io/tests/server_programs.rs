@@ -146,14 +146,7 @@ enum Connection {
 impl Connection {
     async fn to(end: &Endpoint) -> io::Result<Self> {
         match end {
-            Endpoint::Inet(addr) => {
-                let stream = TcpStream::connect(*addr).await?;
-                if stream.local_addr()? == *addr {
-                    // The system chose the very port where nobody listens any more: connected to itself.
-                    return Err(io::ErrorKind::ConnectionRefused.into());
-                }
-                Ok(Self::Tcp(stream))
-            }
+            Endpoint::Inet(addr) => TcpStream::connect(*addr).await.map(Self::Tcp),
             Endpoint::Unix(addr) => {
                 UnixStream::from_std(StdUnixStream::connect_addr(addr)?).map(Self::Unix)
             }

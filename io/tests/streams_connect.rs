@@ -199,3 +199,18 @@ fn a_connect_given_up_at_any_point_leaves_no_socket() {
         }
     });
 }
+
+#[test]
+fn a_socket_that_is_connected_to_itself_found_nobody() {
+    each(|| async {
+        // What the system now and then does by chance is done on purpose: the port of nobody is chosen for our end.
+        let addr = closed();
+        let open = OpenConnection::new(addr).local_addr(addr);
+        let error = open.connect().await.expect_err("nobody else");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        // And the port is free for the server that is awaited there.
+        let server = StdListener::bind(addr).expect("free");
+        open_connection(addr).await.expect("somebody else");
+        drop(server);
+    });
+}

@@ -48,6 +48,9 @@ impl TcpStream {
     ///
     /// A connection that is not finished is given up.
     ///
+    /// **Differs from asyncio**: nobody is connected to himself, which the system does now and then with a port of this machine
+    /// where nobody listens; it is refused.
+    ///
     /// # Examples
     ///
     /// ```
