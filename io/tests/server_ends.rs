@@ -4,12 +4,14 @@ mod streams_support;
 
 use std::io;
 use std::net::TcpListener as StdListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use loxley_io::streams::{ServeError, ServerBuilder, StreamReader, StreamWriter};
 use loxley_io::{Server, TcpStream, start_server};
 use loxley_runtime::testing::{Config, run};
 use loxley_runtime::{all_tasks, create_task, current_task, yield_now};
+use loxley_sync::Event;
 use streams_support::{each, each_reporting, until};
 
 const ANY: &str = "127.0.0.1:0";
@@ -93,5 +95,32 @@ fn who_serves_forever_is_told_what_broke_the_server_before() {
         // Told once.
         let error = server.serve_forever().await.unwrap_err();
         assert!(matches!(error, ServeError::Closed));
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_while_it_is_closed_leaves_though_its_handler_holds_it() {
+    each(|| async {
+        let release = Arc::new(Event::new());
+        let released = release.clone();
+        let handler = move |reader: StreamReader, writer: StreamWriter| {
+            let released = released.clone();
+            async move {
+                writer.write(&[7; 16 << 20]);
+                released.wait().await;
+                drop((reader, writer));
+            }
+        };
+        let server = start_server(handler, ANY).await.unwrap();
+        let client = TcpStream::connect(server.local_addr().expect("bound"))
+            .await
+            .unwrap();
+        client.peek(&mut [0]).await.unwrap();
+        server.close();
+        server.close_clients();
+        // With bytes unread: a reset.
+        drop(client);
+        server.wait_closed().await;
+        release.set();
     });
 }

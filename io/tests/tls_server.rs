@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loxley_io::streams::{OpenConnection, ServerBuilder};
 use loxley_io::{StreamReader, StreamWriter, TcpStream};
 use loxley_runtime::create_task;
+use loxley_sync::Event;
 use streams_support::{each, each_reporting, slurp, until};
 use tls_support::{ANY, both, serve};
 
@@ -160,5 +161,29 @@ fn a_unix_domain_socket_carries_tls_too() {
         let nameless = tls_support::Authority::shared().client();
         let error = OpenConnection::unix(&path).tls(nameless).connect().await;
         assert!(error.is_err());
+    });
+}
+
+#[test]
+fn a_session_whose_peer_broke_off_leaves_when_it_is_closed_though_its_handler_holds_it() {
+    each(|| async {
+        let (release, begun) = (Arc::new(Event::new()), Arc::new(Event::new()));
+        let (released, begins) = (release.clone(), begun.clone());
+        let handler = move |reader: StreamReader, writer: StreamWriter| {
+            let (released, begins) = (released.clone(), begins.clone());
+            async move {
+                begins.set();
+                released.wait().await;
+                drop((reader, writer));
+            }
+        };
+        let (server, addr) = serve(both().1, handler).await;
+        let (_reader, writer) = open(addr).await;
+        begun.wait().await;
+        writer.abort();
+        server.close();
+        server.close_clients();
+        server.wait_closed().await;
+        release.set();
     });
 }

@@ -30,7 +30,7 @@ use loxley_runtime::{Handle, yield_now};
 use loxley_sync::Notify;
 use loxley_sync::ambient::{WaitKind, poll_budgeted, wait_reason};
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
-use loxley_sync::prim::lock::Mutex;
+use loxley_sync::prim::lock::{Mutex, MutexGuard};
 use loxley_sync::wait::WaitCell;
 
 use super::buffer::Buffer;
@@ -324,8 +324,7 @@ impl Link {
                 later.flush = Flush::Socket;
             }
         }
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
         true
     }
 
@@ -350,8 +349,7 @@ impl Link {
             out.queue.release();
             self.end_if_asked(&mut out, &mut later);
         }
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
         !is_done
     }
 
@@ -384,9 +382,6 @@ impl Link {
         }
         if out.stage == Stage::Closing {
             out.stage = Stage::Closed;
-            if self.is_reading_closed() {
-                later.guest = out.guest.take();
-            }
         }
     }
 
@@ -427,15 +422,12 @@ impl Link {
         let ends_now = is_news && !out.is_flushing;
         if ends_now {
             self.end_if_asked(&mut out, &mut later);
-        } else if out.stage == Stage::Closed && self.is_reading_closed() {
-            later.guest = out.guest.take();
         }
         out.is_parting &= out.stage == Stage::Closing;
         later.parts = is_news && out.is_parting;
         later.is_changed = true;
         let is_reading_left = ends_now || out.is_parting;
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
         is_reading_left
     }
 
@@ -459,7 +451,19 @@ impl Link {
     /// Closes the connection because of `fault`, of which everybody is told.
     pub(super) fn fail(self: &Arc<Self>, fault: Lasting) {
         let mut later = Later::default();
-        self.out.lock().close_at_once(Some(fault), &mut later);
+        let mut out = self.out.lock();
+        out.close_at_once(Some(fault), &mut later);
+        self.finish(out, later);
+    }
+
+    /// Gives the mutex back, and then [`settle`](Self::settle)s. A connection that is over both ways has left its server then,
+    /// however it came to that: closed and all sent, or closed and what was left could not be sent.
+    #[track_caller]
+    fn finish(self: &Arc<Self>, mut out: MutexGuard<'_, Outgoing>, mut later: Later) {
+        if out.stage == Stage::Closed && self.is_reading_closed() {
+            later.guest = out.guest.take();
+        }
+        drop(out);
         self.settle(later);
     }
 
@@ -504,8 +508,7 @@ impl Link {
         let mut out = self.out.lock();
         out.in_flight = out.in_flight.saturating_sub(count);
         out.resume_if_low(&mut later);
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
     }
 
     /// What comes next, when the hand is empty; it is filled for [`Next::Write`].
@@ -542,8 +545,7 @@ impl Link {
             }
             Stage::Closed => Landed::Rest,
         };
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
         landed
     }
 
@@ -553,8 +555,7 @@ impl Link {
         let mut out = self.out.lock();
         out.is_flushing = false;
         self.end_if_asked(&mut out, &mut later);
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
     }
 
     /// Whether the link was closed while somebody carries its sink.
@@ -608,8 +609,7 @@ impl Link {
         out.marks = marks;
         out.pause_if_high();
         out.resume_if_low(&mut later);
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
     }
 
     /// Waits until there is room in the queue.

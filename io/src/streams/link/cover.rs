@@ -126,8 +126,7 @@ impl Link {
             // Opening may call for an answer: new keys, an alert.
             self.send_sealed(&mut out, &mut later);
         }
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
         opened
     }
 }
@@ -251,8 +250,7 @@ impl Link {
         if !out.is_flushing {
             self.end_if_asked(&mut out, &mut later);
         }
-        drop(out);
-        self.settle(later);
+        self.finish(out, later);
         Ok(())
     }
 }
