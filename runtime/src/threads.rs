@@ -20,6 +20,7 @@ use crate::clock::real_now;
 use crate::current;
 use crate::payload::contain;
 use crate::runtime::Handle;
+use crate::scheduler::Shared as Runtime;
 use crate::task::{Panic, Task, TaskError, TaskRef};
 
 /// Runs `f` on a thread that may block, and gives its result.
@@ -94,9 +95,10 @@ where
 }
 
 /// Whether a task polls this whose runtime shuts down: it is asked to stop, if it was not yet, and nothing in it holds that up.
+/// The current runtime may be another one than the task's, by a guard of [`Handle::enter`]: its end is none for the task.
 fn ends_with_its_task() -> bool {
-    ambient::scope::is_in_task()
-        && current::with_shared(|shared| shared.is_shutting_down()) == Some(true)
+    let is_ending = |shared: &Arc<Runtime>| current::polls_for(shared) && shared.is_shutting_down();
+    ambient::scope::is_in_task() && current::with_shared(is_ending) == Some(true)
 }
 
 /// Runs `future` as a task of the runtime behind `handle`, for a thread that is not part of any runtime.

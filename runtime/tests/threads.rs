@@ -2,7 +2,7 @@
 
 use loxley_runtime::{
     Handle, Runtime, TaskError, WaitError, create_task, current_task, run_coroutine_threadsafe,
-    to_thread,
+    timeout, to_thread,
 };
 use loxley_sync::wait::block_on;
 use loxley_sync::{
@@ -290,6 +290,22 @@ fn a_task_that_hands_a_closure_over_too_late_ends_with_its_runtime_and_does_not_
     runtime.shutdown_background();
     goes_on.send(()).unwrap();
     assert_eq!(ended.recv(), Ok(false));
+}
+
+#[test]
+fn a_closure_for_another_runtime_that_has_gone_is_refused_and_does_not_hang_the_task() {
+    for runtime in flavours() {
+        let other = Runtime::builder().current_thread().build().unwrap();
+        let handle = other.handle();
+        drop(other);
+        let waits = async {
+            let _other = handle.enter();
+            to_thread(|| ()).await;
+        };
+        let bounded = timeout(Duration::from_secs(10), waits);
+        let payload = catch_unwind(AssertUnwindSafe(|| runtime.block_on(bounded))).unwrap_err();
+        assert!(text(&*payload).contains("came too late"));
+    }
 }
 
 /// What the panic says that `call` ends with.
