@@ -3,7 +3,10 @@
 #![cfg(unix)]
 #![expect(unsafe_code, reason = "std has no fork")]
 
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loxley_runtime::{Runtime, create_task, sleep};
@@ -14,21 +17,21 @@ const FINE: i32 = 7;
 
 #[test]
 fn a_forked_process_is_told_to_make_its_own_runtime_and_the_parent_goes_on() {
-    let runtime = Runtime::builder()
-        .worker_threads(2)
-        .build()
-        .expect("a runtime");
-    let ticking = runtime.handle().create_task(async {
+    let runtime = Runtime::builder().worker_threads(2).build();
+    // What the child takes is still the parent's.
+    let mut runtime = Some(runtime.expect("a runtime"));
+    let of_both = runtime.as_ref().expect("not taken yet");
+    let ticking = of_both.handle().create_task(async {
         for _ in 0..20 {
             sleep(Duration::from_millis(1)).await;
         }
         "ticked"
     });
-    // SAFETY: the child uses what this thread owns and memory from the system's allocator, which survives a fork; the locks of
-    // the runtime it inherits are what is under test.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let told = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async {})));
+    let ended = Arc::new(AtomicUsize::new(0));
+    let [mut dropped, mut stopped] = [(); 2].map(|()| Some(waiting(Token(ended.clone()))));
+    in_fork(|| {
+        let inherited = runtime.as_ref().expect("not taken yet");
+        let told = catch_unwind(AssertUnwindSafe(|| inherited.block_on(async {})));
         let text = told.expect_err("it has no threads");
         let text = text.downcast_ref::<&str>().copied().unwrap_or_default();
         let own = Runtime::builder()
@@ -41,8 +44,29 @@ fn a_forked_process_is_told_to_make_its_own_runtime_and_the_parent_goes_on() {
             4 + task.await.expect("no panic")
         });
         drop(own);
-        drop(runtime);
-        let is_fine = text.contains("make a new `Runtime` here") && sum == 7;
+        drop(runtime.take());
+        // Where nothing may wait, no more is touched than elsewhere.
+        Runtime::builder()
+            .current_thread()
+            .build()
+            .expect("its own")
+            .block_on(async { drop(dropped.take()) });
+        stopped.take().expect("not taken yet").shutdown_background();
+        let is_untouched = ended.load(Ordering::Relaxed) == 0;
+        text.contains("make a new `Runtime` here") && sum == 7 && is_untouched
+    });
+    let ticked = runtime.expect("the parent's").block_on(ticking);
+    assert_eq!(ticked.expect("no panic"), "ticked");
+}
+
+/// Calls `f` in a fork of this process; it must say that all was well.
+#[track_caller]
+fn in_fork(f: impl FnOnce() -> bool) {
+    // SAFETY: the child uses what this thread owns and memory from the system's allocator, which survives a fork; the locks of
+    // the runtime it inherits are what is under test.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let is_fine = catch_unwind(AssertUnwindSafe(f)).unwrap_or(false);
         // SAFETY: ends the child at once: what libtest would do at its end is the parent's.
         unsafe { libc::_exit(if is_fine { FINE } else { 1 }) };
     }
@@ -50,5 +74,24 @@ fn a_forked_process_is_told_to_make_its_own_runtime_and_the_parent_goes_on() {
         .expect("a child")
         .expect("it ended");
     assert_eq!(status.exit_status(), Some(FINE));
-    assert_eq!(runtime.block_on(ticking).expect("no panic"), "ticked");
+}
+
+/// A runtime whose task, which holds `token`, is touched by the end of the runtime alone.
+fn waiting(token: Token) -> Runtime {
+    let runtime = Runtime::builder().current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    drop(runtime.handle().create_task(async move {
+        let _token = token;
+        pending::<()>().await;
+    }));
+    runtime
+}
+
+/// Counts its drop.
+struct Token(Arc<AtomicUsize>);
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }

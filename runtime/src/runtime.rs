@@ -273,28 +273,40 @@ impl Runtime {
     }
 
     fn begin(&self) {
-        self.shared.begin_shutdown();
-        if self.shared.is_fifo() {
-            if current::polls() {
-                // Its tasks can only be dropped on a thread that is free; without one here, a new one does it.
-                let shared = self.shared.clone();
-                let body = move || shared.drain_fifo();
-                drop(thread::spawn_named(
-                    "loxley-shutdown".to_owned(),
-                    None,
-                    body,
-                ));
-            } else {
-                self.shared.drain_fifo();
-            }
+        if self.abandon_in_fork() {
+            return;
         }
+        self.shared.begin_shutdown();
+        if !self.shared.is_fifo() {
+            return;
+        }
+        if current::polls() {
+            // Its tasks are dropped on a thread that is free; without one here, a new one does it.
+            let shared = self.shared.clone();
+            let body = move || shared.drain_fifo();
+            let name = "loxley-shutdown".to_owned();
+            if thread::spawn_named(name, None, body).is_ok() {
+                return;
+            }
+            // The system gives no thread. Between two lines of another runtime's poll is no good place, but a wake-up of a
+            // task that is left behind would reach for a runtime that has gone. This thread polls another one: whoever
+            // polls this one has borrowed it.
+        }
+        self.shared.drain_fifo();
+    }
+
+    /// In a fork there is nobody to wait for, and a thread that is not here may hold any lock: nothing is touched or dropped.
+    fn abandon_in_fork(&self) -> bool {
+        let is_fork = self.is_fork();
+        if is_fork {
+            let _ = ManuallyDrop::new(self.shared.clone());
+        }
+        is_fork
     }
 
     fn stop(&mut self, limit: Option<Duration>) -> ShutdownReport {
         self.finished = true;
-        if self.is_fork() {
-            // There is nobody to wait for, and a thread that is not here may hold any lock: nothing is touched or dropped.
-            let _ = ManuallyDrop::new(self.shared.clone());
+        if self.abandon_in_fork() {
             return ShutdownReport::default();
         }
         self.begin();
@@ -546,8 +558,8 @@ impl Handle {
     }
 
     /// Makes this the current runtime of the thread until the guard is dropped, so that
-    /// [`create_task`](crate::create_task) and everything that needs a runtime works outside `block_on`. Guards are dropped
-    /// in the reverse order of their making.
+    /// [`create_task`](crate::create_task) and everything that needs a runtime works outside `block_on`. Guards may be
+    /// dropped in any order: the newest of those that are left counts.
     ///
     /// # Examples
     ///
