@@ -8,6 +8,7 @@ use crate::driver::timers::Site;
 use crate::scheduler::{Core, Shared};
 use loxley_sync::ambient::grants::watch_grants;
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::Arc;
 
@@ -17,6 +18,10 @@ pub(crate) struct Current {
     shared: RefCell<Option<Arc<Shared>>>,
     /// The shard this thread's timers go to.
     timer_shard: Cell<usize>,
+    /// How many [`Outer`]s stand below what is current, those of `skipped` included.
+    depth: Cell<usize>,
+    /// What stood below those that were dropped before the ones made after them: where they would have been, that comes back.
+    skipped: RefCell<Vec<(usize, Before)>>,
     /// The runtime whose tasks this thread polls, so that blocking it would be wrong, as an address to compare; or null.
     polls: Cell<*const Shared>,
     /// The runtime this thread is a worker of, as an address to compare.
@@ -26,22 +31,51 @@ pub(crate) struct Current {
 }
 
 loxley_sync::prim::thread::thread_local! {
-    static CURRENT: Current = const {
-        Current {
+    /// Without drop glue, so that it still stands while a thread's other thread-locals go: one of them may hold a runtime,
+    /// whose tasks are then dropped here. `AT_EXIT` empties it.
+    static CURRENT: ManuallyDrop<Current> = const {
+        ManuallyDrop::new(Current {
             shared: RefCell::new(None),
             timer_shard: Cell::new(0),
+            depth: Cell::new(0),
+            skipped: RefCell::new(Vec::new()),
             polls: Cell::new(ptr::null()),
             worker_of: Cell::new(ptr::null()),
             core: RefCell::new(None),
-        }
+        })
     };
 }
 
-/// What stood before [`enter`]; dropped, it stands again.
+loxley_sync::prim::thread::thread_local! {
+    static AT_EXIT: AtExit = const { AtExit };
+}
+
+/// Lets go of what is still current when its thread ends: always on a thread of a pool, elsewhere if a guard was forgotten.
+struct AtExit;
+
+impl Drop for AtExit {
+    fn drop(&mut self) {
+        let left = CURRENT.try_with(|current| {
+            let guards = (current.shared.take(), current.skipped.take());
+            // There if the worker panicked, which only a mistake of ours can make it do.
+            (guards, current.core.take())
+        });
+        drop(left);
+    }
+}
+
+/// A runtime that was current, if there was one, and the shard of its timers.
 #[derive(Debug)]
-pub(crate) struct Outer {
+struct Before {
     shared: Option<Arc<Shared>>,
     timer_shard: usize,
+}
+
+/// What stood before [`enter`]; dropped, it stands again, as soon as whatever was entered after it is gone too.
+#[derive(Debug)]
+pub(crate) struct Outer {
+    before: Option<Before>,
+    depth: usize,
     /// `None`: what was made current says nothing about it.
     polls: Option<*const Shared>,
     /// `None`: the same.
@@ -50,29 +84,59 @@ pub(crate) struct Outer {
 
 impl Drop for Outer {
     fn drop(&mut self) {
-        let shared = self.shared.take();
         if let Some(watches) = self.watches {
             watch_grants(watches);
         }
-        // A thread that is going away has no current runtime any more.
+        let before = self.before.take();
+        // A thread that is going away in a model has no current runtime any more.
         let inner = CURRENT.try_with(|current| {
-            current.timer_shard.set(self.timer_shard);
             if let Some(polls) = self.polls {
                 current.polls.set(polls);
             }
-            current.shared.replace(shared)
+            before.map(|before| current.leave(self.depth, before))
         });
         drop(inner);
     }
 }
 
+impl Current {
+    /// Ends the stay number `depth`, before which there was `before`. What is to be dropped with nothing borrowed.
+    fn leave(&self, depth: usize, mut before: Before) -> (Option<Arc<Shared>>, Vec<Before>) {
+        let mut skipped = self.skipped.borrow_mut();
+        let mut unwanted = Vec::new();
+        if depth != self.depth.get() {
+            // Something entered later outlives it, and would bring back what is left here, a runtime that may be long gone.
+            // So what was below waits until that has gone, too.
+            skipped.push((depth, before));
+            return (None, unwanted);
+        }
+        let mut below = depth - 1;
+        while let Some(place) = skipped.iter().position(|(depth, _)| *depth == below) {
+            unwanted.push(std::mem::replace(&mut before, skipped.swap_remove(place).1));
+            below -= 1;
+        }
+        self.depth.set(below);
+        self.timer_shard.set(before.timer_shard);
+        (self.shared.replace(before.shared), unwanted)
+    }
+}
+
 /// Makes `shared` the current runtime of this thread, on which nothing is polled for that.
 pub(crate) fn enter(shared: Arc<Shared>, timer_shard: usize) -> Outer {
-    CURRENT.with(|current| Outer {
-        shared: current.shared.replace(Some(shared)),
-        timer_shard: current.timer_shard.replace(timer_shard),
-        polls: None,
-        watches: None,
+    // Refused by a thread that is about to end.
+    let _ = AT_EXIT.try_with(|_| ());
+    CURRENT.with(|current| {
+        let depth = current.depth.get() + 1;
+        current.depth.set(depth);
+        Outer {
+            before: Some(Before {
+                shared: current.shared.replace(Some(shared)),
+                timer_shard: current.timer_shard.replace(timer_shard),
+            }),
+            depth,
+            polls: None,
+            watches: None,
+        }
     })
 }
 
@@ -87,6 +151,7 @@ pub(crate) fn enter_to_poll(shared: Arc<Shared>, timer_shard: usize) -> Outer {
 
 /// Makes `shared` the current runtime for the rest of this thread's life: for the threads of its blocking pool.
 pub(crate) fn enter_for_good(shared: Arc<Shared>) {
+    let _ = AT_EXIT.try_with(|_| ());
     CURRENT.with(|current| {
         current.timer_shard.set(shared.timers().foreign_shard());
         current.shared.replace(Some(shared));

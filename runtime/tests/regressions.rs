@@ -151,6 +151,44 @@ fn an_enter_guard_that_leaves_its_block_on_does_not_bar_the_next() {
 }
 
 #[test]
+fn enter_guards_that_are_dropped_out_of_order_leave_no_runtime_behind() {
+    // Which of three guards goes first, second and last.
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    each(&BOTH, move |runtime| {
+        let others = [(); 3].map(|()| Runtime::builder().current_thread().build().unwrap());
+        let handles = others.each_ref().map(Runtime::handle);
+        for order in orders {
+            let mut guards = handles.each_ref().map(|handle| Some(handle.enter()));
+            for gone in order {
+                guards[gone] = None;
+                // The newest of those that are left.
+                let current = guards.iter().rposition(Option::is_some);
+                let task = Handle::try_current()
+                    .ok()
+                    .map(|_| create_task(pending::<()>()));
+                let place = task.as_ref().map(|task| {
+                    let is_there = |handle: &Handle| handle.all_tasks().contains(&task.as_ref());
+                    handles.iter().position(is_there)
+                });
+                assert_eq!(place, current.map(Some), "{order:?}, after {gone}");
+            }
+        }
+        // One that outlives the `block_on` that it was made in.
+        let guard = runtime.block_on(async { handles[0].enter() });
+        assert!(Handle::try_current().is_ok());
+        drop(guard);
+        assert!(Handle::try_current().is_err());
+    });
+}
+
+#[test]
 fn a_worker_that_is_stuck_keeps_no_other_task_from_being_stopped() {
     for stuck_worker in 0..2 {
         bounded(move |watch| {

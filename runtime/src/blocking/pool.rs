@@ -36,10 +36,12 @@
 //!
 //! All of it is under one mutex, except `queued`: a hint that lets the spinning thread look without the lock.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::Location;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use loxley_sync::prim::atomic::{AtomicUsize, Ordering};
@@ -146,6 +148,11 @@ pub struct StuckThread {
     pub submitted_at: Option<&'static Location<'static>>,
     /// How long that job has been running.
     pub running_for: Duration,
+}
+
+thread::thread_local! {
+    /// The pool this thread belongs to, as an address to compare. Never reset: the pool is there while it can be asked about.
+    static HOME: Cell<*const Shared> = const { Cell::new(ptr::null()) };
 }
 
 struct Shared {
@@ -277,7 +284,8 @@ impl Pool {
     }
 
     /// Waits until every thread is gone, at most `limit`, and reports those that are not. Call
-    /// [`begin_shutdown`](Self::begin_shutdown) first. A pool thread that calls this does not wait for itself.
+    /// [`begin_shutdown`](Self::begin_shutdown) first. A pool thread that calls this does not wait for itself, be it in a job
+    /// or in a thread-local that goes with it.
     #[must_use = "the report names the threads that are stuck"]
     pub fn join(&self, limit: Option<Duration>) -> Vec<StuckThread> {
         let deadline = limit.and_then(|limit| now().checked_add(limit));
@@ -298,7 +306,10 @@ impl Pool {
         let stuck = inner.others(own).map(|record| record.report(now)).collect();
         let unjoined = std::mem::take(&mut inner.unjoined);
         drop(inner);
-        join_gone(unjoined);
+        // A thread that has gone and drops its thread-locals is among them, or is being joined by one of them.
+        if !self.0.is_home() {
+            join_gone(unjoined);
+        }
         stuck
     }
 
@@ -424,9 +435,17 @@ impl Shared {
         }
     }
 
+    /// Whether this thread is one of this pool, or was until it began to drop its thread-locals.
+    fn is_home(&self) -> bool {
+        HOME.try_with(|home| ptr::eq(home.get(), self))
+            .unwrap_or(false)
+    }
+
     /// A pool thread from its first to its last step.
     fn live(this: &Arc<Self>, seat: usize) {
         let config = &this.config;
+        HOME.set(Arc::as_ptr(this));
+        this.inner.lock().record(seat).id = Some(thread::current().id());
         for hook in [&config.on_thread, &config.on_start].into_iter().flatten() {
             contain(|| hook());
         }
@@ -434,7 +453,6 @@ impl Shared {
             seat,
             bell: Condvar::new(),
         });
-        this.inner.lock().record(seat).id = Some(thread::current().id());
         let mut spin = config.spin_looks;
         let mut searching = true;
         while let Next::Run(runnable, duty) = this.next(&me, searching, &mut spin) {

@@ -83,7 +83,10 @@ impl Bridge {
 
     /// Puts this thread into the hidden runtime's context, for as long as the guard lives.
     pub(crate) fn enter(&self) -> Option<EnterGuard<'_>> {
-        self.0.as_ref().map(|hidden| hidden.handle.enter())
+        let hidden = self.0.as_ref()?;
+        // A runtime in a thread-local may outlive Tokio's own; what its tasks drop then finds no Tokio.
+        let is_gone = Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed());
+        (!is_gone).then(|| hidden.handle.enter())
     }
 
     /// Ends the hidden runtime, without waiting.

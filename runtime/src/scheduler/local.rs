@@ -6,12 +6,14 @@ use crate::payload::contain;
 use crate::task::{Locals, Site, Task, TaskRef, waker_of};
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::Waker;
 
 loxley_sync::prim::thread::thread_local! {
-    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+    /// Without drop glue: a thread-local of the user's may call `block_on` when its thread ends. `close` empties it.
+    static HERE: ManuallyDrop<RefCell<Option<Here>>> = const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// What a thread in `block_on` knows of its local tasks.
@@ -51,7 +53,7 @@ impl Site for LocalSite {
         if let Some(locals) = locals() {
             locals.close();
         }
-        drop(HERE.with(RefCell::take));
+        drop(HERE.with(|here| here.take()));
     }
 }
 

@@ -213,8 +213,11 @@ impl Monitor {
     pub(super) fn join(&self) {
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
-            // It runs no user code but the handler, whose panics are caught.
-            let _ = thread.join();
+            // Its handler may have had the last reference to the runtime: it does not wait for itself.
+            if thread.thread().id() != thread::current().id() {
+                // It runs no user code but the handler, whose panics are caught.
+                let _ = thread.join();
+            }
         }
     }
 }
