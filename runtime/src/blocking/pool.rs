@@ -81,8 +81,9 @@ pub struct PoolConfig {
     pub thread_name: Arc<dyn Fn() -> String + Send + Sync>,
     /// Stack of a thread in bytes; the standard library's default when `None`.
     pub stack_size: Option<usize>,
-    /// Called first on every thread: installs what its jobs find as current.
-    pub on_thread: Option<Hook>,
+    /// Called first on every thread: installs what its jobs find as current. False: that has gone, and with it all jobs, so
+    /// the other hooks are not called.
+    pub on_thread: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
     /// Called after `on_thread`, before the first job.
     pub on_start: Option<Hook>,
     /// Called after each job, when the pool counts its thread as idle.
@@ -446,9 +447,13 @@ impl Shared {
         let config = &this.config;
         HOME.set(Arc::as_ptr(this));
         this.inner.lock().record(seat).id = Some(thread::current().id());
-        for hook in [&config.on_thread, &config.on_start].into_iter().flatten() {
-            contain(|| hook());
-        }
+        let is_wanted = config.on_thread.as_ref().is_none_or(|hook| hook());
+        let call = |hook: &Option<Hook>| {
+            if let Some(hook) = hook.as_ref().filter(|_| is_wanted) {
+                contain(|| hook());
+            }
+        };
+        call(&config.on_start);
         let me = Arc::new(Sleeper {
             seat,
             bell: Condvar::new(),
@@ -464,9 +469,7 @@ impl Shared {
             }
             searching = false;
         }
-        if let Some(hook) = &config.on_stop {
-            contain(|| hook());
-        }
+        call(&config.on_stop);
         Self::end(this, seat);
     }
 

@@ -330,17 +330,26 @@ fn hooks_run_in_order_on_every_thread_and_may_panic() {
             assert_ne!(name, "start", "this hook panics");
         }))
     };
-    let pool = Pool::new(PoolConfig {
-        on_thread: hook("thread"),
-        on_start: hook("start"),
-        on_stop: hook("stop"),
-        ..config(1)
-    });
-    wait(pool.submit(|| ())).expect("the job runs");
-    close(&pool);
+    // What the jobs would find as current has gone, or is there.
+    for is_there in [false, true] {
+        let first = hook("thread");
+        let pool = Pool::new(PoolConfig {
+            on_thread: first.map(|hook| -> Arc<dyn Fn() -> bool + Send + Sync> {
+                Arc::new(move || {
+                    hook();
+                    is_there
+                })
+            }),
+            on_start: hook("start"),
+            on_stop: hook("stop"),
+            ..config(1)
+        });
+        wait(pool.submit(|| ())).expect("the job runs");
+        close(&pool);
+    }
     assert_eq!(
         *calls.lock().expect("no poison"),
-        ["thread", "start", "stop"]
+        ["thread", "thread", "start", "stop"]
     );
 }
 

@@ -279,13 +279,12 @@ impl PoolHandle {
         })
     }
 
-    /// What each thread of the pool does first.
-    pub(crate) fn hook(&self) -> Hook {
+    /// What each thread of the pool does first; false if its runtime went while it was on its way.
+    pub(crate) fn hook(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let this = self.clone();
         Arc::new(move || {
-            if let Some(shared) = this.0.get().and_then(Weak::upgrade) {
-                crate::current::enter_for_good(shared);
-            }
+            let shared = this.0.get().and_then(Weak::upgrade);
+            shared.map(crate::current::enter_for_good).is_some()
         })
     }
 }
