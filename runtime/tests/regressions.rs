@@ -351,6 +351,23 @@ fn a_sleep_first_polled_by_main_fires_in_the_task_it_moved_to() {
     });
 }
 
+#[test]
+fn a_sleep_first_polled_by_main_fires_where_another_runtime_or_none_awaits_it() {
+    bounded(|watch| {
+        let runtime = watch.build(Runtime::builder().worker_threads(2));
+        let other = watch.build(Runtime::builder().current_thread());
+        let begun = || {
+            runtime.block_on(async {
+                let mut nap = Box::pin(sleep(Duration::from_millis(20)));
+                assert!(poll_fn(|cx| Poll::Ready(nap.as_mut().poll(cx).is_pending())).await);
+                nap
+            })
+        };
+        other.block_on(begun());
+        loxley_sync::wait::block_on(begun());
+    });
+}
+
 /// A waker that panics when it is woken, as often as it is.
 struct Angry;
 

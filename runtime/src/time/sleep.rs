@@ -258,7 +258,7 @@ impl Sleep {
             State::Armed { site, key } => {
                 let timers = &site.timers;
                 if !timers.poll(*key, cx.waker()) {
-                    return self.follow();
+                    return self.follow(cx);
                 }
                 if timers.is_closed() && timers.clock().now() < self.deadline {
                     // Woken because its runtime ended. Somebody else polls it, perhaps in another runtime.
@@ -270,25 +270,26 @@ impl Sleep {
         }
     }
 
-    /// Pending: the timer is moved to where it is polled now, for a thread that sleeps watches its own shard only.
-    fn follow(&mut self) -> Poll<()> {
+    /// Pending: the timer is moved to where it is polled now, for a thread that sleeps watches its own shard only. Outside of
+    /// the timer's runtime that is the foreign shard: nobody watches that of a `block_on` that has returned.
+    fn follow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let State::Armed { site, key } = &mut self.state else {
             return Poll::Pending;
         };
         let timers = &site.timers;
-        let here = current::with_timer_site(|here| site.shard_at(here));
-        match here.flatten() {
-            Some(here) if here != key.shard() => {
-                match timers.rearm(*key, timers.clock().ns_of(self.deadline), here) {
-                    Some(moved) => {
-                        *key = moved;
-                        Poll::Pending
-                    }
-                    // It fired in between, or was closed and has woken this task.
-                    None => Poll::Ready(()),
-                }
+        let here = current::with_timer_site(|here| site.shard_at(here))
+            .flatten()
+            .unwrap_or_else(|| timers.foreign_shard());
+        if here == key.shard() {
+            return Poll::Pending;
+        }
+        match timers.rearm(*key, timers.clock().ns_of(self.deadline), here) {
+            Some(moved) => {
+                *key = moved;
+                Poll::Pending
             }
-            _ => Poll::Pending,
+            // It fired in between, or was closed: the next look says which.
+            None => self.poll_deadline(cx),
         }
     }
 
