@@ -9,8 +9,9 @@
 mod support;
 
 use loxley_runtime::{
-    ConcurrentFuture, Handle, Runtime, Task, TaskError, WaitError, create_local_task, create_task,
-    current_task, race, run_coroutine_threadsafe, sleep, timeout, to_thread, yield_now,
+    ConcurrentFuture, Handle, Runtime, Sleep, Task, TaskError, WaitError, create_local_task,
+    create_task, current_task, race, run_coroutine_threadsafe, sleep, timeout, to_thread,
+    yield_now,
 };
 use loxley_sync::context_var;
 use std::cell::RefCell;
@@ -196,6 +197,8 @@ struct World {
     tasks: Mutex<Vec<Kept>>,
     waits: Mutex<Vec<ConcurrentFuture<Value>>>,
     wakers: Mutex<Vec<Waker>>,
+    /// Polled once, on runtimes whose time passes by itself.
+    sleeps: Mutex<Vec<Pin<Box<Sleep>>>>,
     ledger: Ledger,
 }
 
@@ -241,6 +244,10 @@ impl World {
     /// Whether tasks of `place` run whoever waits: a limit asks the task that is awaited to stop, and waits until it has.
     fn runs_by_itself(&self, place: usize) -> bool {
         self.places[place].kind.flavour != Flavour::OneThread
+    }
+
+    fn lets_time_pass(&self, place: usize) -> bool {
+        self.runs_by_itself(place) && !self.places[place].kind.paused
     }
 
     fn task(&self, dice: &mut Dice) -> Option<Kept> {
@@ -299,7 +306,7 @@ fn numbered(world: &Shared, mut dice: Dice, depth: u32, here: usize) -> (usize, 
 async fn step(world: &Shared, dice: &mut Dice, depth: u32, (here, age): (usize, usize)) {
     let there = world.any(dice);
     drop(AGE.set(age));
-    match dice.roll(16) {
+    match dice.roll(18) {
         0 => yield_now().await,
         1 => sleep(dice.short()).await,
         2 | 3 => let_go(to_thread(own_job(world, dice.another(), depth, (here, age))).await),
@@ -366,6 +373,18 @@ async fn step(world: &Shared, dice: &mut Dice, depth: u32, (here, age): (usize, 
             poll_fn(keep).await;
         }
         14 => wake(world, dice),
+        16 if world.lets_time_pass(here) => {
+            let mut sleep = Box::pin(sleep(dice.short()));
+            let _ = poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await;
+            world.sleeps.lock().unwrap().push(sleep);
+        }
+        17 => {
+            let found = world.sleeps.lock().unwrap().pop();
+            if let Some(mut sleep) = found {
+                sleep.as_mut().await;
+                assert!(sleep.deadline() <= Instant::now() || !world.lets_time_pass(here));
+            }
+        }
         15 => Late::leave(world, dice, here, None),
         _ => {}
     }
@@ -609,7 +628,7 @@ fn thread_body(world: &Shared, mut dice: Dice) {
         let there = world.any(&mut dice);
         let kind = world.places[there].kind;
         let depth = 2;
-        match dice.roll(12) {
+        match dice.roll(13) {
             0..=2 => {
                 if let Some(runtime) = world.borrow(there) {
                     let main = block_on_program(world, dice.another(), depth, there);
@@ -641,6 +660,7 @@ fn thread_body(world: &Shared, mut dice: Dice) {
                 }
             }
             9 => world.start(there),
+            12 => run_runner(world, &mut dice, there),
             10 => touch(world, &mut dice),
             _ => {
                 if let Some(mut wait) = world.wait(&mut dice) {
@@ -655,6 +675,23 @@ fn thread_body(world: &Shared, mut dice: Dice) {
     if dice.roll(4) == 0 {
         let place = world.any(&mut dice);
         Late::leave(world, &mut dice, place, world.borrow(place));
+    }
+}
+
+/// Main futures one after the other, on a runtime that is nobody else's.
+fn run_runner(world: &Shared, dice: &mut Dice, there: usize) {
+    // Of the kind that its tasks take it for.
+    let kind = world.places[there].kind;
+    let builder = kind.flavour.builder().paused(kind.paused);
+    let builder = builder.thread_keep_alive(kind.keep_alive);
+    let mut runner = builder.unhandled_error(|_| {}).build_runner().unwrap();
+    for _ in 0..dice.roll(3) {
+        let main = block_on_program(world, dice.another(), 2, there);
+        let_go(catch_unwind(AssertUnwindSafe(|| runner.run(main))));
+    }
+    if dice.roll(2) == 0 {
+        let report = runner.close();
+        assert!(report.is_clean(), "{report}");
     }
 }
 
@@ -706,6 +743,7 @@ fn run_program(watch: &Watch, seed: u64) {
         tasks: Mutex::default(),
         waits: Mutex::default(),
         wakers: Mutex::default(),
+        sleeps: Mutex::default(),
         ledger: ledger.clone(),
     });
     let threads: Vec<_> = (0..1 + dice.roll(4))

@@ -360,11 +360,12 @@ fn a_sleep_first_polled_by_main_fires_where_another_runtime_or_none_awaits_it() 
             runtime.block_on(async {
                 let mut nap = Box::pin(sleep(Duration::from_millis(20)));
                 assert!(poll_fn(|cx| Poll::Ready(nap.as_mut().poll(cx).is_pending())).await);
-                nap
+                [nap]
             })
         };
-        other.block_on(begun());
-        loxley_sync::wait::block_on(begun());
+        let ([with_another], [with_none]) = (begun(), begun());
+        other.block_on(with_another);
+        loxley_sync::wait::block_on(with_none);
     });
 }
 
