@@ -445,7 +445,7 @@ impl Shared {
     /// A pool thread from its first to its last step.
     fn live(this: &Arc<Self>, seat: usize) {
         let config = &this.config;
-        HOME.set(Arc::as_ptr(this));
+        HOME.with(|home| home.set(Arc::as_ptr(this)));
         this.inner.lock().record(seat).id = Some(thread::current().id());
         let is_wanted = config.on_thread.as_ref().is_none_or(|hook| hook());
         let call = |hook: &Option<Hook>| {
