@@ -28,6 +28,7 @@ pub mod http;
 pub mod hyper_rt;
 mod methods;
 pub mod net;
+mod per_process;
 mod pipe;
 mod resolve;
 mod stdio;

@@ -7,9 +7,10 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::OnceLock;
 
 use loxley_runtime::lowlevel::ThreadPool;
+
+use crate::per_process::PerProcess;
 
 /// How many look-ups go on at once in the process. Each costs a thread that waits, and those that a dead name server holds up
 /// for its five or ten seconds must leave some for the others.
@@ -123,7 +124,7 @@ pub(crate) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
 }
 
 fn pool() -> &'static ThreadPool {
-    static POOL: OnceLock<ThreadPool> = OnceLock::new();
+    static POOL: PerProcess<ThreadPool> = PerProcess::new();
     POOL.get_or_init(|| ThreadPool::new("loxley-resolver", LOOK_UPS))
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loxley_runtime::{Runtime, create_task, sleep};
+use loxley_io::lookup_host;
+use loxley_runtime::{Runtime, create_task, sleep, timeout};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 /// How the child says that all was as it should be.
@@ -29,6 +30,9 @@ fn a_forked_process_is_told_to_make_its_own_runtime_and_the_parent_goes_on() {
     });
     let ended = Arc::new(AtomicUsize::new(0));
     let [mut dropped, mut stopped] = [(); 2].map(|()| Some(waiting(Token(ended.clone()))));
+    // Serves look-ups of this process, by threads that the child has not.
+    let known = of_both.block_on(lookup_host("localhost:80"));
+    drop(known.expect("every system knows it"));
     in_fork(|| {
         let inherited = runtime.as_ref().expect("not taken yet");
         let told = catch_unwind(AssertUnwindSafe(|| inherited.block_on(async {})));
@@ -41,6 +45,8 @@ fn a_forked_process_is_told_to_make_its_own_runtime_and_the_parent_goes_on() {
         let sum = own.block_on(async {
             let task = create_task(async { 3 });
             sleep(Duration::from_millis(1)).await;
+            let known = timeout(Duration::from_secs(10), lookup_host("localhost:80")).await;
+            drop(known.expect("it has threads of its own").expect("as above"));
             4 + task.await.expect("no panic")
         });
         drop(own);

@@ -25,19 +25,19 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
-use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 use loxley_sync::ambient::{WaitKind, poll_budget, wait_reason};
 use loxley_sync::prim::atomic::{AtomicU64, Ordering};
 use loxley_sync::wait::WakeBatch;
 
+use crate::per_process::PerProcess;
 use input::Input;
 use output::Output;
 
-static INPUT: OnceLock<Input> = OnceLock::new();
-static OUTPUT: OnceLock<Output> = OnceLock::new();
-static ERROR: OnceLock<Output> = OnceLock::new();
+static INPUT: PerProcess<Input> = PerProcess::new();
+static OUTPUT: PerProcess<Output> = PerProcess::new();
+static ERROR: PerProcess<Output> = PerProcess::new();
 
 /// Tells handles apart: whose turn it is, and who waits.
 type HandleId = u64;
