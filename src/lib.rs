@@ -8,12 +8,13 @@ pub use loxley_runtime::{
     as_completed, gather, race, shield, staggered_race, task_group, try_gather, wait, wait_for,
 };
 pub use loxley_runtime::{
-    Builder, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks, NotInRuntime,
-    RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef, Timeout,
-    TimeoutError, TimeoutHandle, TimeoutStateError, WaitError, WorkerMetrics, all_tasks,
-    create_local_task, create_task, current_task, interval, interval_at, run,
-    run_coroutine_threadsafe, signal, sleep, sleep_until, task, testing, timeout, timeout_at,
-    timeout_scope, to_thread, yield_now,
+    Builder, CallGraph, ConcurrentFuture, EnterGuard, Handle, Interval, Metrics, MissedTicks,
+    NotInRuntime, RunError, Runner, Runtime, ShutdownReport, Sleep, Task, TaskError, TaskRef,
+    Timeout, TimeoutError, TimeoutHandle, TimeoutStateError, WaitError, WorkerMetrics, all_tasks,
+    capture_call_graph, create_local_task, create_task, current_task, format_call_graph,
+    format_task_tree, interval, interval_at, print_call_graph, run, run_coroutine_threadsafe,
+    signal, sleep, sleep_until, task, testing, timeout, timeout_at, timeout_scope, to_thread,
+    yield_now,
 };
 pub use loxley_sync::{
     Barrier, BoundedSemaphore, CancelledError, CatchCancelled, Condition, Context, ContextVar,

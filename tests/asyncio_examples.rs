@@ -7,7 +7,6 @@
 //! |---|---|
 //! | 62, a policy; 63, a selector | there is no policy, and the system's poller is the only one |
 //! | 65, a coroutine that was never awaited | the compiler says so: `tests/ui/forgotten_await.rs` |
-//! | 67, 68, who awaits whom | not yet: a task knows what it waits for (`TaskRef::waiting_for`), not for whom |
 #![cfg(all(feature = "process", feature = "macros"))]
 
 mod programs;
@@ -182,6 +181,34 @@ const CASES: &[Case] = &[
     ("extra_info_socket", Real(0), "SocketType(*)\n"),
     ("cancel_from_a_thread", Real(0), "is cancelled: true\n42\n"),
     ("never_retrieved", Paused(1000), "the program goes on\n"),
+    (
+        "awaited_by",
+        Paused(0),
+        "\
+* Task(name='test', id=*)
+  + Call stack:
+  |   running
+  |   File '*graph.rs', line *, created
+  + Awaited by:
+    * Task(name='*', id=*)
+      + Call stack:
+      |   File '*graph.rs', line *, waiting (Task)
+      |   File '*', line *, created
+",
+    ),
+    (
+        "music_player",
+        Paused(5000),
+        "\
+└── (T) *: running
+    ├── (T) Greenwood: File '*graph.rs', line *, waiting (Task)
+    │   ├── (T) Oak: File '*graph.rs', line *, waiting (Timer)
+    │   └── (T) Ash: File '*graph.rs', line *, waiting (Timer)
+    └── (T) Longbow: File '*graph.rs', line *, waiting (Task)
+        ├── (T) Yew: File '*graph.rs', line *, waiting (Timer)
+        └── (T) Elm: File '*graph.rs', line *, waiting (Timer)
+",
+    ),
     (
         "without_a_loop_of_its_own",
         Real(0),

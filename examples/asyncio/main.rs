@@ -21,6 +21,7 @@
 mod clock;
 mod event_loop;
 mod futures;
+mod graph;
 mod groups;
 mod intro;
 mod protocols;
@@ -140,6 +141,8 @@ const EXAMPLES: &[(u8, &str, Program)] = table! {
     61 future protocols::extra_info_socket
     64 function threads::cancel_from_a_thread
     66 future runner::never_retrieved
+    67 future graph::awaited_by
+    68 future graph::music_player
     69 function runner::without_a_loop_of_its_own
     70 future futures::coroutine_order
     71 future futures::sleep_with_a_watcher

@@ -33,6 +33,7 @@ mod current;
 mod driver;
 mod group;
 mod id;
+mod inspect;
 pub mod lowlevel;
 mod metrics;
 mod payload;
@@ -53,6 +54,9 @@ mod wheel;
 
 pub use builder::Builder;
 pub use group::*;
+pub use inspect::{
+    CallGraph, capture_call_graph, format_call_graph, format_task_tree, print_call_graph,
+};
 pub use metrics::{Metrics, WorkerMetrics};
 pub use runner::{RunError, Runner};
 pub use runtime::{EnterGuard, Handle, NotInRuntime, Runtime, ShutdownReport, run};

@@ -62,6 +62,9 @@ where
         panic!("{NO_RUNTIME}");
     };
     let (fresh, task) = task::make(future, at);
+    if options.is_awaited {
+        task.is_awaited_here();
+    }
     let fresh = fresh.with_context(options.context);
     if options.is_eager {
         launch_eager(fresh, options.name);
@@ -74,6 +77,20 @@ where
         refuse(refused);
     }
     task
+}
+
+/// [`create_task`] for who awaits the task in this one, though not by polling its handle.
+#[track_caller]
+pub(crate) fn create_awaited<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let options = task::Builder {
+        is_awaited: true,
+        ..task::Builder::new()
+    };
+    create(future, Location::caller(), options)
 }
 
 /// [`create_task`], with `tell` called before the task can run. Nothing of the runtime is borrowed then.

@@ -226,8 +226,9 @@ fn a_handler_that_panics_is_reported_and_called_again() {
         .expect("listening");
     for round in 1..=2 {
         send(signal::SIGPROF);
-        let text = reports.recv().expect("a report");
-        assert!(text.contains("handler of signal 27 panicked"), "{text}");
+        // Where writing a backtrace takes long, the monitor has reported a long poll before.
+        let is_panic = |text: &String| text.contains("handler of signal 27 panicked");
+        reports.iter().find(is_panic).expect("a report");
         assert_eq!(calls.load(Ordering::Relaxed), round);
     }
 }

@@ -23,14 +23,14 @@
 //!
 //! E4 releases what a child did to E1's acquire. The rest is ordered by the lock.
 
-use crate::task::{AfterEnd, TaskRef, leave_after_end};
+use crate::task::{AfterEnd, TaskId, TaskRef, current_id, leave_after_end};
 use loxley_sync::Semaphore;
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::wait::WaitCell;
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 /// The group is over: nobody enters any more.
@@ -62,6 +62,8 @@ pub struct Children<E> {
     live: AtomicUsize,
     aborting: AtomicBool,
     parent: WaitCell,
+    /// The task the body runs in, for people to see.
+    parent_id: OnceLock<TaskId>,
     pub(super) limit: Option<Arc<Semaphore>>,
     book: Mutex<Book<E>>,
 }
@@ -82,6 +84,7 @@ impl<E: Send + 'static> Children<E> {
             live: AtomicUsize::new(UNUSED),
             aborting: AtomicBool::new(false),
             parent: WaitCell::new(),
+            parent_id: OnceLock::new(),
             limit: limit.map(|limit| Arc::new(Semaphore::new(limit))),
             book: Mutex::new(Book {
                 list: Vec::new(),
@@ -108,6 +111,10 @@ impl<E: Send + 'static> Children<E> {
             CLAIMED,
             "E0 open, once"
         );
+        if let Some(id) = current_id() {
+            // Once, as said.
+            let _ = self.parent_id.set(id);
+        }
         // ordering: relaxed, whoever may enter has got the handle from the body.
         self.live.store(0, Ordering::Relaxed);
     }
@@ -134,6 +141,9 @@ impl<E: Send + 'static> Children<E> {
     /// Notes a child that is about to run, so that it is cancelled with the others.
     pub fn adopt(&self, child: TaskRef) {
         let mut gone = Vec::new();
+        if let Some(parent) = self.parent_id.get() {
+            child.is_child_of(*parent);
+        }
         let refused = {
             let mut book = self.book.lock();
             if book.is_aborting {

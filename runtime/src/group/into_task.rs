@@ -7,6 +7,7 @@
 //! time would have spared that, but typed every value of a task as a `Result` that is never an error.
 
 use super::arrivals::{Roll, announced};
+use crate::spawn::create_awaited;
 use crate::task::Task;
 use std::future::Future;
 
@@ -83,6 +84,6 @@ where
 
     #[track_caller]
     fn into_task_of(self, roll: &mut Roll) -> Task<T> {
-        crate::create_task(announced(roll.announce(self)))
+        create_awaited(announced(roll.announce(self)))
     }
 }

@@ -14,7 +14,8 @@ use super::trace::Trace;
 use super::{Failure, TaskId};
 use loxley_sync::Context;
 use loxley_sync::ambient::{Left, WaitKind, WaitReason};
-use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, Ordering};
+use loxley_sync::prim::IS_MODEL;
+use loxley_sync::prim::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use loxley_sync::prim::cell::{Tracked, UnsafeCell};
 use std::future::Future;
 use std::panic::Location;
@@ -47,6 +48,7 @@ impl Place {
 /// | `scheduler`, `id` | `Fresh::launch`, before the task is published | all |
 /// | `place` | registry (G1), before the task is published | completing worker |
 /// | `wait_at`, `wait_kind` | holder of *running* | all, as a hint |
+/// | `awaiter_high`, `awaiter_low` | who awaits the task, or makes it to await it; its handle's drop | all, as a hint |
 /// | `cold` | see the edges of `cold.rs` | all |
 /// | `joiner` | see the access table of `state.rs` | same |
 /// | `trace` | holder of *running*; nothing without feature `tracing` | wakers |
@@ -60,6 +62,9 @@ pub(crate) struct Header {
     pub(crate) spawned_at: &'static Location<'static>,
     pub(crate) place: Place,
     wait_kind: AtomicU8,
+    // In what the alignment leaves free.
+    awaiter_high: AtomicU16,
+    awaiter_low: AtomicU32,
     wait_at: AtomicPtr<Location<'static>>,
     pub(crate) cold: ColdSlot,
     joiner: UnsafeCell<Option<Waker>>,
@@ -69,6 +74,29 @@ pub(crate) struct Header {
 
 /// In `wait_kind`, beside the number: scopes wait outside the tree.
 const OUTSIDERS: u8 = 1 << 7;
+
+/// In `awaiter_high`, beside the upper bits: it awaits the task as a child of its group, with or without a handle.
+const OF_GROUP: u16 = 1 << 15;
+
+/// How a task awaits another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// Its handle.
+    Handle,
+    /// A task group.
+    Group,
+}
+
+/// As much of a task's number as a header keeps of who awaits it. No two tasks alive at once share it, unless one of them
+/// outlives 2^47 others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AwaiterKey(u64);
+
+impl From<TaskId> for AwaiterKey {
+    fn from(id: TaskId) -> Self {
+        Self(id.get() & (u64::MAX >> 17))
+    }
+}
 
 /// What the future's place holds.
 pub(crate) enum Stage<F: Future> {
@@ -104,6 +132,8 @@ impl Header {
             spawned_at,
             place: Place::NOWHERE,
             wait_kind: AtomicU8::new(0),
+            awaiter_high: AtomicU16::new(0),
+            awaiter_low: AtomicU32::new(0),
             wait_at: AtomicPtr::new(ptr::null_mut()),
             cold: ColdSlot::new(),
             joiner: UnsafeCell::new(None),
@@ -142,6 +172,48 @@ impl Header {
             // SAFETY: only `set_wait_reason` writes it: null, or a `&'static Location`.
             at: unsafe { at.as_ref() },
         }
+    }
+
+    /// From now on `awaiter` is who awaits this task.
+    #[inline]
+    pub(crate) fn set_awaiter(&self, awaiter: Option<TaskId>, through: Through) {
+        if IS_MODEL {
+            // No part of any protocol, and every access is one more for a model to go through.
+            return;
+        }
+        let key = awaiter.map_or(0, |id| AwaiterKey::from(id).0);
+        let [b0, b1, b2, b3, b4, b5, ..] = key.to_le_bytes();
+        let of_group = if through == Through::Group {
+            OF_GROUP
+        } else {
+            0
+        };
+        let high = u16::from_le_bytes([b4, b5]) | of_group;
+        // ordering: relaxed, hints for people; a mix of two numbers is that of no task, or of the wrong one for a moment.
+        self.awaiter_high.store(high, Ordering::Relaxed);
+        let low = u32::from_le_bytes([b0, b1, b2, b3]);
+        // ordering: as above.
+        self.awaiter_low.store(low, Ordering::Relaxed);
+    }
+
+    /// The handle goes away: nobody awaits the task through it any more.
+    #[inline]
+    pub(crate) fn forget_awaiter(&self) {
+        // ordering: relaxed, as in `set_awaiter`.
+        let is_of_group = self.awaiter_high.load(Ordering::Relaxed) & OF_GROUP != 0;
+        if !is_of_group && self.awaiter().is_some() {
+            self.set_awaiter(None, Through::Handle);
+        }
+    }
+
+    /// Who awaits this task, if anybody was said to.
+    pub(crate) fn awaiter(&self) -> Option<AwaiterKey> {
+        // ordering: relaxed, as in `set_awaiter`.
+        let high = self.awaiter_high.load(Ordering::Relaxed) & !OF_GROUP;
+        // ordering: as above.
+        let low = self.awaiter_low.load(Ordering::Relaxed);
+        let key = u64::from(high) << 32 | u64::from(low);
+        (key != 0).then_some(AwaiterKey(key))
     }
 
     /// Takes the context to poll in: none as long as no variable was ever set.

@@ -1,7 +1,7 @@
 //! What user code holds of a task: [`Task`], which may take its output, and [`TaskRef`], which may only ask and tell.
 #![expect(unsafe_code, reason = "takes the output through the erased cell")]
 
-use super::cell::Header;
+use super::cell::{AwaiterKey, Header, Through};
 use super::failure::{Failure, TaskError};
 use super::raw::{self, Counted, Fresh, Scheduled};
 use super::run;
@@ -258,6 +258,16 @@ impl TaskRef {
     #[doc(alias = "print_stack")]
     pub fn waiting_for(&self) -> WaitReason {
         self.header().wait_reason()
+    }
+
+    /// What tells whether another task awaits this one.
+    pub(crate) fn awaiter(&self) -> Option<AwaiterKey> {
+        self.header().awaiter()
+    }
+
+    /// A task group awaits this task, in the task of this number.
+    pub(crate) fn is_child_of(&self, parent: TaskId) {
+        self.header().set_awaiter(Some(parent), Through::Group);
     }
 
     /// Whether the task has ended, in whichever way.
@@ -559,8 +569,16 @@ impl<T> Task<T> {
         if complete {
             return Poll::Ready(());
         }
+        self.is_awaited_here();
         ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
         Poll::Pending
+    }
+
+    /// The task that is being polled on this thread awaits this one, for people to see.
+    #[inline]
+    pub(crate) fn is_awaited_here(&self) {
+        self.header()
+            .set_awaiter(run::current_id(), Through::Handle);
     }
 
     /// Whether a finished task panicked, or gave a value of which `is_error` says so. It keeps its result.
@@ -683,6 +701,9 @@ impl<T> Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         let header = self.task.as_ptr();
+        if !self.is_finished() {
+            self.header().forget_awaiter();
+        }
         match self.header().state.drop_join() {
             DropJoin::Done => return,
             DropJoin::DropWaker => {

@@ -37,6 +37,7 @@ pub use callbacks::CallbackId;
 pub use callbacks::Steps;
 pub(crate) use callbacks::register;
 pub(crate) use cancel::PassedOn;
+pub(crate) use cell::AwaiterKey;
 #[doc(hidden)]
 pub use cell::Place;
 pub use failure::{Panic, TaskError};
@@ -48,7 +49,7 @@ pub(crate) use raw::Fresh;
 #[doc(hidden)]
 pub use raw::{Scheduled, Turn};
 pub(crate) use registry::{Registry, Roster};
-pub(crate) use run::current_task;
+pub(crate) use run::{current_id, current_task};
 pub(crate) use slot::Slot;
 #[doc(hidden)]
 pub use unhandled::Reporter;
@@ -76,6 +77,8 @@ pub struct Builder {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) context: Option<Context>,
     pub(crate) is_eager: bool,
+    /// Its maker awaits it.
+    pub(crate) is_awaited: bool,
 }
 
 impl Builder {

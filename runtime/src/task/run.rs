@@ -13,7 +13,7 @@ use super::raw::{self, Scheduled, Turn};
 use super::state::{Complete, EndPoll, StartPoll};
 use super::trace::Trace;
 use super::unhandled::{Cause, Reporter, UnhandledError};
-use super::{Failure, Panic, Schedule, TaskRef, callbacks, panic_message, waker};
+use super::{Failure, Panic, Schedule, TaskId, TaskRef, callbacks, panic_message, waker};
 use crate::payload::{contain, drop_quietly};
 use loxley_sync::ambient::grants::Watches;
 use loxley_sync::ambient::{self, Asked, Left, WaitKind, WaitReason};
@@ -32,16 +32,30 @@ loxley_sync::prim::thread::thread_local! {
     static CURRENT: StdCell<Option<NonNull<Header>>> = const { StdCell::new(None) };
 }
 
+/// The header of the task that is being polled on this thread, if any.
+#[inline]
+fn current() -> Option<NonNull<Header>> {
+    CURRENT.try_with(StdCell::get).ok().flatten()
+}
+
 /// The task that is being polled on this thread, if any.
 pub(crate) fn current_task() -> Option<TaskRef> {
-    let header = CURRENT.try_with(StdCell::get).ok().flatten()?;
+    let header = current()?;
     // SAFETY: `Entered` removes the pointer before the poller gives up *running*, so the task is alive.
     Some(unsafe { TaskRef::retained(header) })
 }
 
+/// The number of the task that is being polled on this thread, if any.
+#[inline]
+pub(crate) fn current_id() -> Option<TaskId> {
+    let header = current()?;
+    // SAFETY: as in `current_task`.
+    Some(unsafe { header.as_ref() }.id)
+}
+
 /// The handler of the runtime whose task is being polled on this thread.
 pub(super) fn current_reporter() -> Option<Reporter> {
-    let header = CURRENT.try_with(StdCell::get).ok().flatten()?;
+    let header = current()?;
     // SAFETY: as in `current_task`.
     let reporter = unsafe { header.as_ref() }.vtable.reporter;
     // SAFETY: the table belongs to this task, which is being polled and so not complete.
@@ -325,12 +339,12 @@ pub(super) fn wake_quietly(waker: Waker) {
 
 /// Whether a task is being polled on this thread.
 pub(super) fn is_polling() -> bool {
-    CURRENT.try_with(StdCell::get).ok().flatten().is_some()
+    current().is_some()
 }
 
 /// Whether `header` is the task that is being polled on this thread.
 pub(super) fn is_current(header: NonNull<Header>) -> bool {
-    CURRENT.try_with(StdCell::get).ok().flatten() == Some(header)
+    current() == Some(header)
 }
 
 /// T9 and what follows: store the outcome, leave the registry, tell whoever waits.
