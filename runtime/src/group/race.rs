@@ -40,8 +40,44 @@ use std::task::{Context, Poll, ready};
 ///     assert_eq!(race((answer(10_000), async { 2 })).await, 2);
 /// });
 /// ```
+///
+/// Waiting for different things, as in a `select!` with branches: each branch says in one type what happened. As the first
+/// given wins, the request to stop stands first.
+///
+/// ```
+/// use loxley_runtime::{interval, race};
+/// use loxley_sync::{Event, Queue};
+/// use std::time::Duration;
+///
+/// enum Next {
+///     Stop,
+///     Job(u32),
+///     Tick,
+/// }
+///
+/// loxley_runtime::run(async {
+///     let (stop, jobs) = (Event::new(), Queue::new(0));
+///     let mut clock = interval(Duration::from_millis(1));
+///     jobs.put_nowait(7).unwrap();
+///     let mut sum = 0;
+///     loop {
+///         let next = race((
+///             async { stop.wait().await; Next::Stop },
+///             async { jobs.get().await.map_or(Next::Stop, Next::Job) },
+///             async { clock.tick().await; Next::Tick },
+///         ));
+///         match next.await {
+///             Next::Stop => break,
+///             Next::Job(job) => sum += job,
+///             Next::Tick => stop.set(),
+///         }
+///     }
+///     assert_eq!(sum, 7);
+/// });
+/// ```
 #[track_caller]
 #[doc(alias = "select")]
+#[doc(alias = "biased")]
 pub fn race<Kind, Futures: IntoRace<Kind>>(futures: Futures) -> Race<Futures::Racers> {
     Race {
         racers: Some(futures.into_racers()),
@@ -63,6 +99,12 @@ pub fn race<Kind, Futures: IntoRace<Kind>>(futures: Futures) -> Race<Futures::Ra
 ///     assert_eq!(race((pending(), async { 2 })).await, 2, "a tuple of several");
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple, `Vec` or iterator of futures with one output",
+    label = "these cannot race",
+    note = "give a tuple of up to eight futures, `race((a, b))`, or an iterator of them; where their outputs differ, let each \
+            give a variant of one `enum`"
+)]
 pub trait IntoRace<Kind> {
     /// The futures, ready to be polled.
     type Racers: Racers;
