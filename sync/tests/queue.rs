@@ -4,7 +4,7 @@ mod support;
 
 use loxley_sync::error::{PutError, QueueShutDown, TaskDoneError, TryGetError, TryPutError};
 use loxley_sync::wait::block_on;
-use loxley_sync::{LifoQueue, PriorityQueue, Queue};
+use loxley_sync::{LifoQueue, PriorityQueue, Queue, oneshot};
 use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -351,6 +351,52 @@ fn destructors_run_outside_the_mutex() {
         queue.put_nowait(Nosy(Some(queue.clone()))).unwrap();
         queue.shutdown(true);
     });
+}
+
+/// What Tokio's users know of a receiver that is gone.
+#[test]
+fn a_consumer_that_panics_leaves_nobody_waiting_for_its_answer() {
+    let inbox = Queue::new(1);
+    let (reply, mut answer) = oneshot::channel::<()>();
+    inbox.put_nowait(reply).unwrap();
+    let mut putter = hand(inbox.put(oneshot::channel().0)).pending();
+    let guard = inbox.shutdown_on_drop(true);
+    let panicked = catch_unwind(AssertUnwindSafe(move || {
+        let _guard = guard;
+        std::panic::resume_unwind(Box::new("while it works"));
+    }));
+    assert!(panicked.is_err());
+    assert!(putter.ready().is_err());
+    assert!(answer.try_recv().is_err());
+    assert_eq!(hand(inbox.get()).ready().map(drop), Err(QueueShutDown));
+    hand(inbox.join()).ready();
+}
+
+/// What Tokio's users know of a last sender that is gone.
+#[test]
+fn a_queue_ends_with_the_last_of_its_producers_and_gives_what_is_in_it() {
+    let queue = PriorityQueue::new(0);
+    let ending = Arc::new(queue.shutdown_on_drop(false));
+    let (first, second) = (ending.clone(), ending);
+    queue.put_nowait(2).unwrap();
+    drop(first);
+    queue.put_nowait(1).unwrap();
+    drop(second);
+    assert_eq!(queue.put_nowait(3), Err(TryPutError::ShutDown(3)));
+    assert_eq!((queue.get_nowait(), queue.get_nowait()), (Ok(1), Ok(2)));
+    assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
+}
+
+#[test]
+fn a_guard_of_a_queue_that_was_shut_down_by_hand_changes_nothing_more_than_it_would() {
+    let queue = LifoQueue::new(0);
+    let (mild, stern) = (queue.shutdown_on_drop(false), queue.shutdown_on_drop(true));
+    queue.put_nowait(1).unwrap();
+    queue.shutdown(false);
+    drop(mild);
+    assert_eq!(queue.len(), 1);
+    drop(stern);
+    assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
 }
 
 fn storm(queue: &Queue<u64>) {

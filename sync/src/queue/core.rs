@@ -248,6 +248,15 @@ pub(super) enum End {
     Immediate,
 }
 
+impl End {
+    pub(super) fn new(immediate: bool) -> Self {
+        match immediate {
+            true => Self::Immediate,
+            false => Self::Drain,
+        }
+    }
+}
+
 impl<O: Order> Core<O> {
     pub(super) fn new(maxsize: usize) -> Self {
         let (order, pile) = O::new(maxsize);

@@ -2,11 +2,15 @@
 //!
 //! - `core.rs`: the rules, Q1 to Q11, generic over the order.
 //! - `order.rs`: the orders; `ring.rs`: first in, first out without a mutex, V1 to V7.
+//! - `ending.rs`: [`ShutdownOnDrop`], which ends a queue with whoever works at it.
 //! - here: the public handles, and [`Reserved`].
 
 mod core;
+mod ending;
 mod order;
 mod ring;
+
+pub use self::ending::ShutdownOnDrop;
 
 use self::core::{Core, End};
 use self::order::{Fifo, Lifo, Order, Smallest};
@@ -227,6 +231,7 @@ macro_rules! queue {
             /// assert_eq!(batch, [0, 1, 2, 3, 4]);
             /// ```
             #[track_caller]
+            #[doc(alias = "recv_many")]
             pub fn get_many<'a>(
                 &'a self,
                 items: &'a mut Vec<T>,
@@ -371,7 +376,27 @@ macro_rules! queue {
             /// assert_eq!(queue.get_nowait(), Err(TryGetError::ShutDown));
             /// ```
             pub fn shutdown(&self, immediate: bool) {
-                self.core.shutdown(if immediate { End::Immediate } else { End::Drain });
+                self.core.shutdown(End::new(immediate));
+            }
+
+            /// Shuts the queue down, as [`shutdown`](Self::shutdown) does, when the guard that it gives is dropped: by whoever
+            /// works at the queue, when they end, fail or are cancelled. See [`ShutdownOnDrop`].
+            ///
+            /// # Examples
+            ///
+            /// ```
+            #[doc = concat!(" # use loxley_sync::", stringify!($name), ";")]
+            #[doc = concat!(" let queue = ", stringify!($name), "::<u8>::new(0);")]
+            /// let guard = queue.shutdown_on_drop(true);
+            /// assert!(!queue.is_shut_down());
+            /// drop(guard);
+            /// assert!(queue.is_shut_down());
+            /// ```
+            pub fn shutdown_on_drop(&self, immediate: bool) -> ShutdownOnDrop
+            where
+                T: 'static,
+            {
+                ShutdownOnDrop::new(self.core.clone(), End::new(immediate))
             }
 
             /// Whether the queue was shut down.
@@ -498,7 +523,8 @@ queue! {
     /// First in, first out.
     ///
     /// A handle: clones share the queue. `maxsize` bounds it, 0 makes it *unbounded*. Also what other libraries call an
-    /// mpsc or mpmc channel; [`shutdown`](Self::shutdown) is how it is closed, for dropping handles does not.
+    /// mpsc or mpmc channel; [`shutdown`](Self::shutdown) is how it is closed, for dropping handles does not:
+    /// [`shutdown_on_drop`](Self::shutdown_on_drop) is for that.
     ///
     /// **Differs from asyncio**: what is promised to a waiter is not for newcomers, so that `get_nowait` may say `Empty`
     /// while [`len`](Self::len) is not 0, for as long as the waiter has not been polled.

@@ -52,6 +52,7 @@ use crate::prim::cell::UnsafeCell;
 use crate::prim::{Backoff, CachePadded, GlobalCounter, IS_MODEL, snooze};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 
 /// The end is held: only who has the mutex may claim.
@@ -118,6 +119,10 @@ unsafe impl<T: Send> Send for Ring<T> {}
 // SAFETY: sharing it sends items from thread to thread, and no two ever have the same one (table Access). The pointers lead
 // to arrays whose cells are shared by atomics and turns.
 unsafe impl<T: Send> Sync for Ring<T> {}
+
+// Items are moved in and out whole: no panic leaves one half done.
+impl<T> UnwindSafe for Ring<T> {}
+impl<T> RefUnwindSafe for Ring<T> {}
 
 fn index(word: u64) -> u64 {
     word / INDEX
