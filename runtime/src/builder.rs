@@ -550,8 +550,9 @@ impl Builder {
     /// From which duration on a poll that does not end is reported. Default 1 second, in debug mode 100 milliseconds.
     /// `Duration::MAX` switches it off.
     ///
-    /// Workers report a poll while it goes on. The one-thread flavour has nobody to notice: it measures in debug mode
-    /// only, and reports a poll that has ended.
+    /// Workers report a poll while it goes on. A thread in `block_on` has nobody to notice, where it polls the main future and
+    /// local tasks, and in the one-thread flavour all tasks: it measures in debug mode only, and reports a poll that has
+    /// ended.
     ///
     /// # Examples
     ///

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::*;
 
 /// A door that blocks the thread which goes through it until it is opened.
@@ -397,6 +397,29 @@ fn a_slow_poll_on_the_one_thread_flavour_is_reported_in_debug_mode() {
             "{reports:?}"
         );
     });
+}
+
+/// The main future has a thread of its own there, which no monitor looks at. No task: what is blocked is the thread.
+#[test]
+fn a_slow_poll_of_the_main_future_beside_workers_is_reported_in_debug_mode() {
+    const SLOW: Duration = Duration::from_millis(20);
+    for (debug, expected) in [(false, 0), (true, 1)] {
+        bounded(move |watch| {
+            let reports = Reports::default();
+            let builder = reports.install(Runtime::builder().worker_threads(2));
+            let runtime = watch.build(builder.debug(debug).slow_poll_threshold(SLOW));
+            let line = line!() + 1;
+            runtime.block_on(async {
+                let began = Instant::now();
+                spin_until(|| began.elapsed() >= SLOW);
+            });
+            let reports = reports.list();
+            let of_main = reports.iter().filter(|report| {
+                report.contains("blocked the thread") && report.contains(&format!("rs:{line}:"))
+            });
+            assert_eq!(of_main.count(), expected, "{reports:?}");
+        });
+    }
 }
 
 #[test]

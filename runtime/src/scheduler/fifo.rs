@@ -7,7 +7,6 @@
 
 use super::local::LocalSite;
 use super::shared::Shared;
-use crate::clock::real_now;
 use crate::current;
 use crate::driver::{Driver, Wait};
 use crate::task::{Host, Main, Place, Reporter, Schedule, Scheduled, Slot, Steps, TaskError, Turn};
@@ -152,21 +151,9 @@ impl<'a> Round<'a> {
 }
 
 fn poll(shared: &Arc<Shared>, task: Scheduled) {
-    let turn = if shared.config.debug {
-        let began = real_now();
-        let task_ref = task.as_ref();
-        let turn = task.run();
-        let took = real_now().saturating_duration_since(began);
-        if took >= shared.config.slow_poll {
-            shared.report(format!(
-                "{task_ref} has blocked the thread in one poll for {took:.1?}; give long computations and blocking calls to `to_thread`"
-            ));
-        }
-        turn
-    } else {
-        task.run()
-    };
-    if let Turn::Requeue(task) = turn {
+    let watched = shared.watched(|| task.as_ref());
+    let turn = shared.watch(watched.as_ref(), || Some(task.run()));
+    if let Some(Turn::Requeue(task)) = turn {
         shared.injector.push(task);
     }
 }

@@ -46,10 +46,11 @@ pub(crate) fn block_on<F: Future>(
         |task| shared.admit_main(task),
         |main, task| {
             LocalSite::open(shared, task);
+            let watched = shared.watched(|| task.clone());
             let mut turns = 0;
             while !task.is_finished() {
                 presence.look();
-                if main.turn().is_none() {
+                if shared.watch(watched.as_ref(), || main.turn()).is_none() {
                     shard.sleep();
                     turns = 0;
                     continue;

@@ -12,17 +12,18 @@ use super::quiet::Quiet;
 use super::shutdown::Shutdown;
 use crate::blocking::Pool;
 use crate::bridge::Bridge;
-use crate::clock::Clock;
+use crate::clock::{Clock, real_now};
 use crate::driver::timers::{Site, TimerSite, Timers};
 use crate::driver::{Driver, DriverHandle};
 use crate::id::TaskIds;
 use crate::queue::{Injector, Local, Stealer};
-use crate::task::{Registry, Reporter, Roster, Scheduled, Slot, TaskRef};
+use crate::task::{Registry, Reporter, Roster, Scheduled, Slot, TaskRef, Turn};
 use loxley_sync::prim::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::prim::{Arc as ModelArc, CachePadded};
 use std::fmt;
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -87,6 +88,10 @@ pub(super) struct Foreign {
     pub(super) roster: Roster,
     pub(super) ids: TaskIds,
 }
+
+// User code that panics does so in a task or behind `contain`, and never under a lock (N7): nothing here is left half done.
+impl UnwindSafe for Shared {}
+impl RefUnwindSafe for Shared {}
 
 /// One runtime.
 pub(crate) struct Shared {
@@ -231,6 +236,31 @@ impl Shared {
     /// Whether the monitor has slow polls to report, beside helping the other workers.
     pub(super) fn reports_slow_polls(&self) -> bool {
         self.config.slow_poll < Duration::MAX
+    }
+
+    /// The task, if its polls are to be measured where no monitor looks on: on a thread in `block_on`, in debug mode.
+    pub(super) fn watched(&self, task: impl FnOnce() -> TaskRef) -> Option<TaskRef> {
+        self.config.debug.then(task)
+    }
+
+    /// Polls a task, if there is something to poll; if it is `watched` and was slow, says so afterwards.
+    pub(super) fn watch(
+        &self,
+        watched: Option<&TaskRef>,
+        poll: impl FnOnce() -> Option<Turn>,
+    ) -> Option<Turn> {
+        let Some(task) = watched else {
+            return poll();
+        };
+        let began = real_now();
+        let turn = poll();
+        let took = real_now().saturating_duration_since(began);
+        if turn.is_some() && took >= self.config.slow_poll {
+            self.report(format!(
+                "{task} has blocked the thread in one poll for {took:.1?}; give long computations and blocking calls to `to_thread`"
+            ));
+        }
+        turn
     }
 
     /// The timer shard of `block_on` threads.
