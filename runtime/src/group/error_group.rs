@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 /// What a task group failed with: the errors of its children and its body, in the order in which they came.
 ///
@@ -145,6 +146,7 @@ impl<E> IntoIterator for ErrorGroup<E> {
     }
 }
 
+/// All errors, one after the other; with `{:#}` each of them so, too, which for `anyhow`'s is with its causes.
 impl<E: fmt::Display> fmt::Display for ErrorGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.errors.len() {
@@ -153,15 +155,71 @@ impl<E: fmt::Display> fmt::Display for ErrorGroup<E> {
             count => write!(f, "{count} errors in a task group")?,
         }
         for (index, error) in self.errors.iter().enumerate() {
-            write!(f, "{} {error}", if index == 0 { ':' } else { ';' })?;
+            f.write_str(if index == 0 { ": " } else { "; " })?;
+            error.fmt(f)?;
         }
         Ok(())
     }
 }
 
-impl<E: Error + 'static> Error for ErrorGroup<E> {
-    /// The first error, which made the group cancel the rest.
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.errors.first().map(|error| error as _)
+/// Also of what is no [`Error`] itself, such as `anyhow::Error`, `Box<dyn Error>` and `String`, so that `?` takes the group
+/// wherever it takes one of them. What it consists of is in its text and in [`errors`](Self::errors); it has no `source`,
+/// for none of several is the cause of the others.
+///
+/// # Examples
+///
+/// ```
+/// use loxley_runtime::{TaskGroup, task_group};
+///
+/// async fn print() -> Result<(), Box<dyn std::error::Error>> {
+///     task_group(|tg: TaskGroup<String>| async move {
+///         tg.create_task(async { Err::<(), _>("no paper".to_owned()) });
+///         Ok(())
+///     })
+///     .await?;
+///     Ok(())
+/// }
+/// let failed = loxley_runtime::run(print()).unwrap_err();
+/// assert_eq!(failed.to_string(), "1 error in a task group: no paper");
+/// ```
+impl<E: fmt::Debug + fmt::Display> Error for ErrorGroup<E> {}
+
+/// So that `?` works where errors are those of I/O.
+impl<E: fmt::Debug + fmt::Display + Send + Sync + 'static> From<ErrorGroup<E>> for io::Error {
+    fn from(errors: ErrorGroup<E>) -> Self {
+        Self::other(errors)
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// As `anyhow::Error`: to be shown, with its cause if that is asked for, but no `Error` itself.
+    #[derive(Debug)]
+    struct Report;
+
+    impl fmt::Display for Report {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(if f.alternate() {
+                "no paper: the tray is open"
+            } else {
+                "no paper"
+            })
+        }
+    }
+
+    #[test]
+    fn a_group_whose_errors_can_only_be_shown_is_an_error_that_shows_them() {
+        let group = || ErrorGroup::new(vec![Report, Report]);
+        let boxed: Box<dyn Error + Send + Sync> = group().into();
+        assert_eq!(
+            boxed.to_string(),
+            "2 errors in a task group: no paper; no paper"
+        );
+        assert!(format!("{boxed:#}").contains(": no paper: the tray is open; no paper: the"));
+        let of_io = io::Error::from(group());
+        assert_eq!(of_io.kind(), io::ErrorKind::Other);
+        assert!(of_io.get_ref().unwrap().is::<ErrorGroup<Report>>());
     }
 }

@@ -75,7 +75,7 @@ impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled(error) => write!(f, "task {error}"),
-            Self::Panicked(panic) => write!(f, "task panicked: {}", panic.message()),
+            Self::Panicked(panic) => write!(f, "task panicked: {panic}"),
         }
     }
 }
@@ -207,6 +207,13 @@ impl Drop for Panic {
         if let Some(payload) = payload {
             drop_quietly(payload);
         }
+    }
+}
+
+/// As [`message`](Self::message).
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
