@@ -13,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +80,10 @@ pub struct Runtime {
     /// The process that the threads are in.
     process: u32,
 }
+
+// As `Shared`; of its threads there are only handles here.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
 
 impl Runtime {
     /// A runtime with one worker per core.

@@ -11,6 +11,7 @@ use loxley_runtime::{
 use std::cell::Cell;
 use std::future::{Future, Pending};
 use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::MutexGuard;
 
@@ -106,6 +107,14 @@ fn a_handle_is_as_movable_as_the_output_it_may_take() {
         AsyncIo<'static, fn()>: send sync unpin;
         AsyncIo<'static, Rc<u8>>: unpin;
     }
+}
+
+/// So that a program which catches panics need not assert it for what it only uses.
+#[test]
+fn a_panic_that_is_caught_leaves_nothing_behind_in_the_handles() {
+    fn unharmed<T: UnwindSafe + RefUnwindSafe>() {}
+    unharmed::<(Runtime, Handle, TaskRef, Registration)>();
+    unharmed::<Task<Cell<u8>>>();
 }
 
 #[test]

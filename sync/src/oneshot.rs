@@ -55,7 +55,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
@@ -172,6 +172,10 @@ unsafe impl<T: Send> Send for End<T> {}
 // SAFETY: a shared end gives access to `state` and `closing` only, which are Sync; value and waker need `&mut` or `self`.
 unsafe impl<T: Send> Sync for End<T> {}
 
+// The value is moved in and out whole: no panic leaves it half done.
+impl<T> UnwindSafe for End<T> {}
+impl<T> RefUnwindSafe for End<T> {}
+
 impl<T> End<T> {
     fn block(&self) -> &Block<T> {
         // SAFETY: this end is not done (TX_DONE or RX_DONE is its last act), so the block has not been freed.
@@ -224,6 +228,7 @@ impl<T> Sender<T> {
     /// assert_eq!(sender.send("answer"), Err("answer"), "nobody wants it: it comes back");
     /// ```
     #[doc(alias = "set_result")]
+    #[doc(alias = "set_exception")]
     pub fn send(self, value: T) -> Result<(), T> {
         let none = self.end.replace_value(Some(value));
         debug_assert!(none.is_none(), "a channel carries one value");

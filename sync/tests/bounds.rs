@@ -3,6 +3,7 @@
 mod support;
 
 use loxley_sync::ambient::{self, POLL_BUDGET};
+use loxley_sync::queue::ShutdownOnDrop;
 use loxley_sync::wait::{WaitCell, block_on};
 use loxley_sync::{
     Barrier, BoundedSemaphore, Condition, Event, LifoQueue, Lock, LockGuard, Notify, OnceCell,
@@ -10,6 +11,7 @@ use loxley_sync::{
     WriteGuard, broadcast, oneshot, watch,
 };
 use std::cell::Cell;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 fn both<T: Send + Sync>() {}
@@ -80,6 +82,19 @@ fn sendable_content_makes_sendable_primitives() {
         RwLock<Shy>,
         OnceCell<Shy>,
     )>();
+}
+
+/// So that a program which catches panics need not assert it for what it only uses.
+#[test]
+fn a_panic_that_is_caught_leaves_nothing_behind_in_what_waits_and_wakes() {
+    fn unharmed<T: UnwindSafe + RefUnwindSafe>() {}
+    unharmed::<(Event, Notify, Condition, Barrier)>();
+    unharmed::<(Semaphore, BoundedSemaphore, WaitCell)>();
+    unharmed::<(Queue<Shy>, LifoQueue<Shy>, PriorityQueue<Shy>)>();
+    unharmed::<ShutdownOnDrop>();
+    unharmed::<(oneshot::Sender<Shy>, oneshot::Receiver<Shy>)>();
+    unharmed::<(broadcast::Sender<u8>, broadcast::Receiver<u8>)>();
+    unharmed::<(watch::Sender<u8>, watch::Receiver<u8>)>();
 }
 
 #[test]

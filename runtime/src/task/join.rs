@@ -14,7 +14,7 @@ use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -95,6 +95,8 @@ pub(super) unsafe fn make_unchecked<F: Future, S: Schedule>(
 /// **Differs from asyncio**: a task is held until it ends, so one whose handle is gone never vanishes.
 #[must_use = "dropping a task detaches it: it runs on, and its result is lost; write `drop(task)` if you mean it"]
 #[doc(alias = "JoinHandle")]
+#[doc(alias = "result")]
+#[doc(alias = "exception")]
 pub struct Task<T> {
     /// Dropped by hand: the handle's reference may go in the same step as its join bit.
     task: std::mem::ManuallyDrop<Counted>,
@@ -107,6 +109,10 @@ pub struct Task<T> {
 unsafe impl<T: Send> Send for Task<T> {}
 // SAFETY: a shared handle gives no access to the `T`.
 unsafe impl<T: Send> Sync for Task<T> {}
+
+// As `Counted`; and a result that is taken is moved out whole.
+impl<T> UnwindSafe for Task<T> {}
+impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Unpin for Task<T> {}
 
@@ -399,6 +405,7 @@ impl<T> Task<T> {
     /// # });
     /// ```
     #[must_use]
+    #[doc(alias = "get_name")]
     pub fn name(&self) -> Arc<str> {
         self.as_ref().name()
     }
@@ -529,6 +536,7 @@ impl<T> Task<T> {
     /// # });
     /// ```
     #[must_use]
+    #[doc(alias = "cancelled")]
     pub fn is_cancelled(&self) -> bool {
         self.as_ref().is_cancelled()
     }

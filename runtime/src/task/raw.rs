@@ -19,7 +19,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -320,6 +320,10 @@ pub(super) struct Counted(NonNull<Header>);
 unsafe impl Send for Counted {}
 // SAFETY: as above.
 unsafe impl Sync for Counted {}
+
+// A handle sees the state word and what was set once. A future that panicked is dropped before anybody sees that it ended.
+impl UnwindSafe for Counted {}
+impl RefUnwindSafe for Counted {}
 
 impl Counted {
     /// # Safety

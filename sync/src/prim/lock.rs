@@ -4,6 +4,7 @@
 //! while one is alive.
 
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 #[cfg(loom)]
@@ -20,6 +21,10 @@ pub struct Mutex<T>(imp::Mutex<T>);
 /// Proof that the lock is held.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct MutexGuard<'a, T>(imp::MutexGuard<'a, T>);
+
+// No user code runs under a lock (N7), so that no panic leaves behind it what is half done.
+impl<T> UnwindSafe for Mutex<T> {}
+impl<T> RefUnwindSafe for Mutex<T> {}
 
 impl<T> Mutex<T> {
     #[cfg(not(loom))]

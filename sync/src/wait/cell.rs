@@ -40,6 +40,7 @@ use crate::prim::atomic::{AtomicU8, Ordering};
 use crate::prim::cell::UnsafeCell;
 use crate::prim::const_fn;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
 
 /// No waker in the slot, nobody at it.
@@ -195,6 +196,10 @@ unsafe impl Send for WaitCell {}
 #[expect(unsafe_code, reason = "the slot is handed over through the state")]
 // SAFETY: `state` is Sync. `slot` is only touched by the one thread that W1 or W3 gave it to, and wakers are Send.
 unsafe impl Sync for WaitCell {}
+
+// A waker is put, taken and cloned whole; a clone that panics leaves what was there.
+impl UnwindSafe for WaitCell {}
+impl RefUnwindSafe for WaitCell {}
 
 impl Default for WaitCell {
     fn default() -> Self {
