@@ -37,6 +37,7 @@ use loxley_runtime::{create_task, lowlevel, sleep, sleep_until};
 /// # });
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "TokioExecutor")]
 pub struct Executor;
 
 impl<F> hyper::rt::Executor<F> for Executor

@@ -28,7 +28,7 @@ const UMASK_MAX: u32 = 0o777;
 /// A program with arguments, to be started as a child: see [`Command`] for what else it can be given.
 ///
 /// A program without `/` in it is looked for in the directories of `PATH`. No shell is involved: arguments reach the child
-/// byte by byte.
+/// byte by byte. For none write `[""; 0]`: `[]` would be a list of nobody knows what.
 ///
 /// # Examples
 ///

@@ -15,6 +15,7 @@
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "RuntimeMetrics")]
 pub struct Metrics {
     /// Tasks that have been spawned and have not ended.
     pub live_tasks: usize,

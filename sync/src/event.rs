@@ -52,6 +52,7 @@ const WAITERS: u8 = 2;
 /// other.join().unwrap();
 /// assert!(READY.is_set());
 /// ```
+#[doc(alias = "CancellationToken")]
 pub struct Event {
     waiters: WaitList<Flag>,
 }

@@ -118,6 +118,7 @@ impl<T> Lock<T> {
     /// is free the call completes without waiting.
     #[track_caller]
     #[inline]
+    #[doc(alias = "lock")]
     pub fn acquire(&self) -> impl Future<Output = LockGuard<'_, T>> {
         self.acquire_at(Location::caller())
     }

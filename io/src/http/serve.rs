@@ -29,7 +29,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Serves HTTP/1.1 and HTTP/2 on `addr`, with one task per connection.
 ///
 /// `service` is hyper's ([`service_fn`](super::service_fn)) or tower's (an axum `Router`). Awaiting the result binds and
-/// serves for ever; set it up before with the methods of [`Serve`], or [`bind`](Serve::bind) first to learn the address.
+/// serves for ever; set it up before with the methods of [`Serve`], or [`bind`](Serve::bind) first to learn the address. A
+/// listener that is there already goes to [`serve_on`]. In a task of its own: `create_task(serve(addr, service).into_future())`,
+/// or the server that `bind` gives.
 ///
 /// HTTP/2 is spoken with peers that begin with its preface ("prior knowledge"): there is no TLS here to negotiate it.
 ///
@@ -53,6 +55,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// }
 /// # fn main() {}
 /// ```
+#[doc(alias = "TokioIo")]
 pub fn serve<A, S, M>(addr: A, service: S) -> Serve<S::Service>
 where
     A: ToSocketAddrs + Send + 'static,

@@ -115,6 +115,7 @@ pub async fn open_unix_connection(
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing is connected before `connect`"]
+#[doc(alias = "TcpSocket")]
 pub struct OpenConnection {
     goal: Goal,
     limit: usize,

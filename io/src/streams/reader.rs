@@ -67,6 +67,8 @@ const READ_AHEAD_BELOW: usize = 1 << 10;
 /// ```
 ///
 /// **Differs from asyncio**: `&mut self` makes two readers at once a compile error; nothing is fed in from outside.
+#[doc(alias = "BufReader")]
+#[doc(alias = "AsyncBufReadExt")]
 pub struct StreamReader {
     source: Source,
     buffer: Buffer,

@@ -48,6 +48,7 @@ use crate::traits::AsyncWrite;
 /// ```
 ///
 /// **Differs from asyncio**: clones; dropping ends the half in place of a warning.
+#[doc(alias = "BufWriter")]
 pub struct StreamWriter {
     link: Arc<Link>,
     /// Which of the link's writers it is.

@@ -91,6 +91,7 @@ where
 ///     assert_eq!(done.await.unwrap(), "both will have ended");
 /// });
 /// ```
+#[doc(alias = "TaskTracker")]
 pub struct TaskGroup<E> {
     children: Arc<Children<E>>,
 }
@@ -278,6 +279,7 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// assert_eq!(found.get(), Some(&"the arrow"));
     /// # });
     /// ```
+    #[doc(alias = "CancellationToken")]
     pub fn cancel(&self) {
         self.children.abort();
     }

@@ -164,6 +164,7 @@ impl Config {
     ///     assert_eq!((now() - morning).as_secs(), DAY.as_secs());
     /// });
     /// ```
+    #[doc(alias = "start_paused")]
     pub fn paused(mut self, paused: bool) -> Self {
         self.paused = paused;
         self

@@ -65,6 +65,7 @@ impl Budget {
 /// ambient::leave(outer);
 /// ```
 #[inline]
+#[doc(alias = "consume_budget")]
 pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     let left = RECORD.with(|record| {
         let left = record.budget.get().spend();

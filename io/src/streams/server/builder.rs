@@ -139,6 +139,7 @@ where
 /// # }).unwrap();
 /// ```
 #[must_use = "nothing is bound before `start`"]
+#[doc(alias = "TcpSocket")]
 pub struct ServerBuilder {
     places: Vec<Place>,
     pub(in crate::streams) settings: Settings,
