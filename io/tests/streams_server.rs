@@ -12,7 +12,7 @@ use loxley_io::streams::{
     ReadError, ServeError, Server, ServerBuilder, StreamReader, StreamWriter,
 };
 use loxley_io::{TcpStream, open_connection, start_server};
-use loxley_runtime::testing::{cancel_at_every_pending, drop_at_every_pending};
+use loxley_runtime::testing::{Config, cancel_at_every_pending, drop_at_every_pending, run};
 use loxley_runtime::{TaskRef, create_task, current_task, timeout, yield_now};
 use loxley_sync::Event;
 use streams_support::{each, each_reporting, pattern, same, slurp, until};
@@ -456,6 +456,62 @@ fn serve_forever_that_is_cancelled_closes_the_server_and_waits_for_its_connectio
         assert!(!serving.is_finished());
         drop((reader, writer));
         assert!(serving.await.unwrap_err().is_cancelled());
+    });
+}
+
+// python/cpython#123720
+#[test]
+fn a_client_that_stays_does_not_keep_a_cancelled_server_from_ending() {
+    each(|| async {
+        let brief = ServerBuilder::new()
+            .addr(ANY)
+            .shutdown_timeout(Duration::from_millis(5));
+        let server = brief.start(echo).await.unwrap();
+        let (mut reader, writer) = open_connection(addr(&server)).await.unwrap();
+        ask(&mut reader, &writer, b"hello\n").await;
+        let begun = Arc::new(Event::new());
+        let begins = begun.clone();
+        let serving = create_task(async move {
+            begins.set();
+            server.serve_forever().await
+        });
+        begun.wait().await;
+        serving.cancel();
+        assert_eq!(reader.readline().await.unwrap(), b"", "told to go");
+        assert!(serving.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_broken_off_when_a_cancelled_server_ends() {
+    // Only time can end it: the clock jumps over the second that such a client is given.
+    run(Config::new().current_thread().paused(true), async {
+        let brief = ServerBuilder::new()
+            .addr(ANY)
+            .shutdown_timeout(Duration::ZERO);
+        let begun = Arc::new(Event::new());
+        let begins = begun.clone();
+        let pours = move |_, writer: StreamWriter| {
+            let begins = begins.clone();
+            async move {
+                begins.set();
+                let bytes = vec![0; 1 << 20];
+                loop {
+                    writer.write(&bytes);
+                    if writer.drain().await.is_err() {
+                        break;
+                    }
+                }
+            }
+        };
+        let server = brief.start(pours).await.unwrap();
+        let peer = TcpStream::connect(addr(&server)).await.unwrap();
+        begun.wait().await;
+        let served = server.serving(async {}).await;
+        served.unwrap();
+        assert_eq!(server.connections(), 0);
+        let error = slurp(&peer).await.expect_err("not whole");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     });
 }
 

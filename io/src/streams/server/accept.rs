@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use loxley_runtime::lowlevel::report_unhandled;
 use loxley_runtime::{create_task, sleep};
@@ -23,13 +24,14 @@ use crate::streams::tls::TlsServer;
 use crate::streams::{StreamReader, StreamWriter};
 use crate::sys;
 
-/// How the sockets of connections are set up.
+/// How the sockets of connections are set up, and how long they may stay when the server ends.
 #[derive(Clone, Debug)]
 pub(in crate::streams) struct Settings {
     pub(super) limit: usize,
     pub(super) nodelay: bool,
     pub(super) keep_alive: bool,
     pub(super) connections_max: usize,
+    pub(super) shutdown_timeout: Duration,
     pub(in crate::streams) tls: Option<TlsServer>,
 }
 

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use loxley_runtime::create_task;
 
@@ -17,7 +18,7 @@ use super::accept::{Settings, accept};
 use super::door::{Bound, Endpoint};
 use super::file::{self, SocketFile};
 use super::handler::HandlerOutput;
-use super::{Closes, Server, Shared};
+use super::{Closes, SHUTDOWN_TIMEOUT, Server, Shared};
 use crate::resolve::{Target, ToSocketAddrs, naming, naming_all, resolve};
 use crate::streams::{DEFAULT_LIMIT, StreamReader, StreamWriter, reader};
 use crate::sys;
@@ -167,6 +168,7 @@ impl ServerBuilder {
                 nodelay: true,
                 keep_alive: false,
                 connections_max: usize::MAX,
+                shutdown_timeout: SHUTDOWN_TIMEOUT,
                 tls: None,
             },
             backlog: sys::BACKLOG,
@@ -347,6 +349,41 @@ impl ServerBuilder {
             "a server without connections serves nobody: give `max_connections` at least 1"
         );
         self.settings.connections_max = count;
+        self
+    }
+
+    /// How long connections may go on when [`serve_forever`](Server::serve_forever) or [`serving`](Server::serving) end with
+    /// them: longer ones are closed, as by [`close_clients`](Server::close_clients), and if that takes more than another
+    /// second, aborted. Default: 10 seconds, less than supervisors usually grant. `Duration::MAX` lets the peers decide.
+    ///
+    /// # Examples
+    ///
+    /// Handlers that mostly wait for what a client says next need no time to finish something:
+    ///
+    /// ```
+    /// # use loxley_io::{StreamReader, StreamWriter, open_connection, streams::ServerBuilder};
+    /// # use std::time::Duration;
+    /// # loxley_runtime::run(async {
+    /// let echo = |mut reader: StreamReader, writer: StreamWriter| async move {
+    ///     while let Some(line) = reader.lines().next().await? {
+    ///         writer.write(&line);
+    ///     }
+    ///     std::io::Result::Ok(())
+    /// };
+    /// let brisk = ServerBuilder::new().addr("127.0.0.1:0").shutdown_timeout(Duration::ZERO);
+    /// let server = brisk.start(echo).await?;
+    /// let (mut reader, writer) = open_connection(server.local_addr().unwrap()).await?;
+    /// let serving = loxley_runtime::create_task(async move { server.serve_forever().await });
+    /// writer.write(b"hello\n");
+    /// reader.readline().await?;
+    /// serving.cancel(); // As Ctrl-C does with what `run` runs.
+    /// assert_eq!(reader.read_to_end().await?, b"", "it has said goodbye");
+    /// assert!(serving.await.unwrap_err().is_cancelled());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
+        self.settings.shutdown_timeout = limit;
         self
     }
 

@@ -38,7 +38,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
+use loxley_runtime::timeout;
 use loxley_sync::prim::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::{Event, catch_cancelled, with_cleanup};
@@ -46,6 +48,12 @@ use loxley_sync::{Event, catch_cancelled, with_cleanup};
 use accept::Settings;
 use door::{Bound, Door};
 use roster::Roster;
+
+/// As for HTTP: what supervisors usually grant is longer.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection that is told to go may take to send what is queued on it.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Starts the task behind a door; the guest is its place among them.
 type Spawn = Box<dyn Fn(&Arc<Shared>, Arc<Door>, Guest) + Send + Sync>;
@@ -339,9 +347,9 @@ impl Server {
 
     /// Serves until the server is closed by somebody else, or breaks: begins to accept if it has not begun, and waits.
     ///
-    /// If the task is asked to stop meanwhile, the server is closed and [`wait_closed`](Self::wait_closed) awaited first,
-    /// which the peers decide about: tell them to go with [`close_clients`](Self::close_clients) from elsewhere, or ask a
-    /// second time.
+    /// If the task is asked to stop meanwhile, the server is closed and [`wait_closed`](Self::wait_closed) awaited first.
+    /// Connections that go on for longer than [`shutdown_timeout`](ServerBuilder::shutdown_timeout), ten seconds, are closed
+    /// then. Who will not wait for that calls [`close_clients`](Self::close_clients) from elsewhere, or asks a second time.
     ///
     /// # Errors
     ///
@@ -352,7 +360,8 @@ impl Server {
     ///
     /// Dropped, it closes the server; connections live on.
     ///
-    /// **Differs from asyncio**: a server closed by others is a value, not a `CancelledError`.
+    /// **Differs from asyncio**: a server closed by others is a value, not a `CancelledError`. There a client that stays keeps
+    /// the server from ending, for ever (python/cpython#123720).
     ///
     /// # Examples
     ///
@@ -380,14 +389,14 @@ impl Server {
             Ok(()) => Err(closes.why()),
             Err(request) => {
                 self.close();
-                self.wait_closed().await;
+                self.see_off().await;
                 match request.reraise().await {}
             }
         }
     }
 
     /// Runs `future` while the server serves, then closes it and waits until every connection is gone, also when the task is
-    /// asked to stop.
+    /// asked to stop; those that stay longer than [`shutdown_timeout`](ServerBuilder::shutdown_timeout) are closed.
     ///
     /// # Errors
     ///
@@ -423,9 +432,22 @@ impl Server {
         let _closes = Closes(&*self.shared);
         let output = with_cleanup(future, |_| async {
             self.close();
-            self.wait_closed().await;
+            self.see_off().await;
         });
         Ok(output.await)
+    }
+
+    /// Waits until the connections are gone: by themselves, then told to, then broken off.
+    async fn see_off(&self) {
+        let patience = self.shared.settings.shutdown_timeout;
+        if timeout(patience, self.wait_closed()).await.is_ok() {
+            return;
+        }
+        self.close_clients();
+        if timeout(GOODBYE_TIMEOUT, self.wait_closed()).await.is_err() {
+            self.abort_clients();
+            self.wait_closed().await;
+        }
     }
 
     /// Stops to accept. Connections live on; those that wait to be accepted are reset. The files of Unix-domain sockets are
