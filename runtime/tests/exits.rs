@@ -124,12 +124,16 @@ fn use_and_leave_in_a_thread_local(flavour: Flavour, in_runner: bool, drops: &Co
         drop(create_task(waits));
         to_thread(|| ()).await;
     };
+    let builder = flavour.builder();
+    // Whose own thread-local has gone by then.
+    #[cfg(feature = "tokio-context")]
+    let builder = builder.tokio_context(true);
     if in_runner {
-        let mut runner = flavour.builder().build_runner().unwrap();
+        let mut runner = builder.build_runner().unwrap();
         runner.run(main).unwrap();
         RUNNER.set(Some(runner));
     } else {
-        let runtime = flavour.builder().build().unwrap();
+        let runtime = builder.build().unwrap();
         runtime.block_on(main);
         RUNTIME.set(Some(runtime));
     }
