@@ -197,9 +197,9 @@ impl Runner {
         self.handle.clone()
     }
 
-    /// Ends: cancels every task that is left, gives them ten seconds to clean up, then stops the runtime and gives its
-    /// threads ten more. Closing twice does nothing. Dropping the runner does the same, and tells the unhandled-error
-    /// handler what did not stop.
+    /// Ends: cancels every task that is left, all at once, gives them ten seconds to clean up, then drops those that have not
+    /// stopped, stops the runtime and gives its threads ten more. Closing twice does nothing. Dropping the runner does the
+    /// same, and tells the unhandled-error handler what did not stop.
     ///
     /// # Examples
     ///
@@ -221,8 +221,8 @@ impl Runner {
             drop(runtime);
             return ShutdownReport::default();
         }
-        cancel_leftovers(&runtime);
-        runtime.shutdown_timeout(CLOSE_GRACE)
+        let stubborn = cancel_leftovers(&runtime);
+        runtime.shutdown_timeout(CLOSE_GRACE).naming(stubborn)
     }
 }
 
@@ -236,22 +236,30 @@ impl Drop for Runner {
     }
 }
 
-/// Asks every task to stop and waits until they have, or the grace is over. What they spawn meanwhile is asked too.
-fn cancel_leftovers(runtime: &Runtime) {
+/// Asks every task to stop and waits until they have, or the grace is over. What they spawn meanwhile is asked when they have
+/// ended: it may be part of their clean-up. Gives those that did not stop.
+fn cancel_leftovers(runtime: &Runtime) -> Vec<TaskRef> {
     let handle = runtime.handle();
     if handle.all_tasks().is_empty() {
-        return;
+        return Vec::new();
     }
+    let others = || {
+        let me = crate::current_task();
+        let mut left = handle.all_tasks();
+        left.retain(|task| Some(task) != me.as_ref());
+        left
+    };
     let ending = async {
         loop {
-            let me = crate::current_task();
-            let mut left = handle.all_tasks();
-            left.retain(|task| Some(task) != me.as_ref());
+            let left = others();
             if left.is_empty() {
                 return;
             }
+            // All at once: each may take its time, and they share the grace.
+            for task in &left {
+                task.cancel_at_the_end();
+            }
             for task in left {
-                task.cancel();
                 let ended = Arc::new(Event::new());
                 let told = ended.clone();
                 task.add_done_callback(move |_| told.set());
@@ -259,8 +267,15 @@ fn cancel_leftovers(runtime: &Runtime) {
             }
         }
     };
-    // Past the deadline the shutdown that follows drops what is left, and reports what cannot be dropped.
-    let _ = runtime.block_on_at(crate::timeout(CLOSE_GRACE, ending), Location::caller());
+    let all = async {
+        match crate::timeout(CLOSE_GRACE, ending).await {
+            Ok(()) => Vec::new(),
+            // The shutdown that follows drops them.
+            Err(_) => others(),
+        }
+    };
+    let stubborn = runtime.block_on_at(all, Location::caller());
+    stubborn.unwrap_or_default()
 }
 
 impl Builder {

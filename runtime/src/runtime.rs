@@ -373,6 +373,16 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
+    /// The same, with tasks that had to be dropped.
+    pub(crate) fn naming(mut self, dropped: Vec<TaskRef>) -> Self {
+        let unknown = dropped
+            .into_iter()
+            .filter(|task| !self.tasks.contains(task));
+        let unknown: Vec<_> = unknown.collect();
+        self.tasks.extend(unknown);
+        self
+    }
+
     /// Whether everything stopped.
     ///
     /// # Examples
@@ -392,7 +402,8 @@ impl ShutdownReport {
         self.tasks.is_empty() && self.threads.is_empty()
     }
 
-    /// The tasks that did not stop: one of them is in a poll that does not return.
+    /// The tasks that did not stop: one of them is in a poll that does not return; or a [`Runner`](crate::Runner) that ended
+    /// has asked them in vain, and dropped them.
     ///
     /// # Examples
     ///

@@ -160,7 +160,7 @@ impl<E: Send + 'static> Children<E> {
         };
         drop(gone);
         if let Some(child) = refused {
-            child.cancel_with(SHUTTING_DOWN);
+            child.cancel_child(SHUTTING_DOWN);
         }
     }
 
@@ -178,7 +178,7 @@ impl<E: Send + 'static> Children<E> {
         self.aborting.store(true, Ordering::Release);
         // The youngest first: one that awaits another, which it must have been given, is asked before that one ends.
         for child in list.into_iter().rev() {
-            child.cancel_with(SHUTTING_DOWN);
+            child.cancel_child(SHUTTING_DOWN);
         }
         self.parent.wake();
     }

@@ -23,6 +23,7 @@ use loxley_sync::CancelledError;
 use loxley_sync::ambient::Asked;
 use loxley_sync::ambient::grants::Watch;
 use loxley_sync::ambient::scope::{Host, Planted};
+use loxley_sync::prim::atomic::Ordering;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
 
@@ -149,7 +150,34 @@ impl TaskRef {
 
     /// Passes a request that was heard by an awaiter on to this task. False if it had ended already.
     pub(crate) fn forward(&self, error: &CancelledError) -> bool {
-        self.ask(error.clone())
+        match self.was_asked_at_the_end() {
+            true => !self.is_finished(),
+            false => self.ask(error.clone()),
+        }
+    }
+
+    /// As [`cancel_with`](Self::cancel_with), by a group that ends.
+    #[track_caller]
+    pub(crate) fn cancel_child(&self, message: &'static str) {
+        if !self.was_asked_at_the_end() {
+            self.cancel_with(message);
+        }
+    }
+
+    /// Asks the task because its runtime ends, and all tasks are asked: a second request, passed on by one of them that waits
+    /// for this one, would interrupt its clean-up.
+    #[track_caller]
+    pub(crate) fn cancel_at_the_end(&self) {
+        let cold = self.header().cold.made();
+        // ordering: relaxed; who passes a request on too early to see it does what it did before.
+        cold.asked_at_the_end.store(true, Ordering::Relaxed);
+        self.cancel();
+    }
+
+    fn was_asked_at_the_end(&self) -> bool {
+        let cold = self.header().cold.get();
+        // ordering: relaxed, as above.
+        cold.is_some_and(|cold| cold.asked_at_the_end.load(Ordering::Relaxed))
     }
 
     /// The runtime shuts down: the task's next turn drops its future, whatever scopes it is in.

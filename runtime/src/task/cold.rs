@@ -31,7 +31,7 @@
 use super::callbacks::Callbacks;
 use loxley_sync::ambient::grants::Watches;
 use loxley_sync::ambient::scope::{Planted, Tree};
-use loxley_sync::prim::atomic::{AtomicPtr, Ordering};
+use loxley_sync::prim::atomic::{AtomicBool, AtomicPtr, Ordering};
 use loxley_sync::prim::cell::UnsafeCell;
 use loxley_sync::prim::lock::Mutex;
 use loxley_sync::{CancelledError, Context};
@@ -61,6 +61,8 @@ pub(crate) struct Cold {
     pub(crate) tree: Tree,
     /// In debug mode: the waits whose grants it must pick up.
     pub(crate) watches: Watches,
+    /// It was asked because its runtime ends, as every task was: what others pass on to it would be the same request again.
+    pub(crate) asked_at_the_end: AtomicBool,
     /// The request that ended it.
     pub(crate) ended_by: Mutex<Option<CancelledError>>,
 }
