@@ -144,6 +144,8 @@ impl<F: Future> Future for CatchCancelled<F> {
 /// Awaits `future`, then always the clean-up, which is told how it ended; a request to stop goes on unwinding afterwards.
 ///
 /// `try`/`finally` with a `finally` that may wait. A second request interrupts the clean-up, which is dropped then.
+/// `cleanup` only looks at the outcome, so its future owns what it uses: a closure that gives an `async move` block, not an
+/// `async` closure.
 ///
 /// # Cancel safety
 ///
