@@ -229,9 +229,10 @@ pub fn print_call_graph(task: Option<&TaskRef>) {
 }
 
 /// All live tasks of the current runtime as a tree: each under the one that awaits it, with where it waits. The tasks that
-/// nobody awaits stand at the left; rings, which never end by themselves, are named below. Empty outside a runtime.
+/// nobody awaits stand at the left; rings, which never end by themselves, are named below. Empty outside a runtime; another
+/// thread asks under a guard of [`Handle::enter`](crate::Handle::enter).
 ///
-/// For a page of a server that shows what it does, or a signal handler:
+/// For a page of a server that shows what it does, or a signal handler.
 ///
 /// # Examples
 ///
