@@ -9,9 +9,9 @@
 mod support;
 
 use loxley_runtime::{
-    ConcurrentFuture, Handle, Runtime, Sleep, Task, TaskError, WaitError, create_local_task,
-    create_task, current_task, race, run_coroutine_threadsafe, sleep, timeout, to_thread,
-    yield_now,
+    ConcurrentFuture, Handle, Runtime, Sleep, Task, TaskError, TaskGroup, WaitError,
+    create_local_task, create_task, current_task, gather, race, run_coroutine_threadsafe, shield,
+    sleep, task_group, timeout, to_thread, wait, yield_now,
 };
 use loxley_sync::context_var;
 use std::cell::RefCell;
@@ -306,7 +306,7 @@ fn numbered(world: &Shared, mut dice: Dice, depth: u32, here: usize) -> (usize, 
 async fn step(world: &Shared, dice: &mut Dice, depth: u32, (here, age): (usize, usize)) {
     let there = world.any(dice);
     drop(AGE.set(age));
-    match dice.roll(18) {
+    match dice.roll(20) {
         0 => yield_now().await,
         1 => sleep(dice.short()).await,
         2 | 3 => let_go(to_thread(own_job(world, dice.another(), depth, (here, age))).await),
@@ -365,28 +365,84 @@ async fn step(world: &Shared, dice: &mut Dice, depth: u32, (here, age): (usize, 
             }
         }
         12 => let_go(timeout(dice.short(), pending::<()>()).await),
-        13 => {
+        13..18 => pass_on(world, dice, here).await,
+        18.. if depth > 0 => together(world, dice, depth, here).await,
+        _ => {}
+    }
+}
+
+/// Leaves what others find, or takes what others left: wakers, clean-ups, sleeps that have begun.
+async fn pass_on(world: &Shared, dice: &mut Dice, here: usize) {
+    match dice.roll(5) {
+        0 => {
             let keep = |cx: &mut Context<'_>| {
                 world.wakers.lock().unwrap().push(cx.waker().clone());
                 Poll::Ready(())
             };
             poll_fn(keep).await;
         }
-        14 => wake(world, dice),
-        16 if world.lets_time_pass(here) => {
+        1 => wake(world, dice),
+        3 if world.lets_time_pass(here) => {
             let mut sleep = Box::pin(sleep(dice.short()));
             let _ = poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await;
             world.sleeps.lock().unwrap().push(sleep);
         }
-        17 => {
+        4 => {
             let found = world.sleeps.lock().unwrap().pop();
             if let Some(mut sleep) = found {
                 sleep.as_mut().await;
                 assert!(sleep.deadline() <= Instant::now() || !world.lets_time_pass(here));
             }
         }
-        15 => Late::leave(world, dice, here, None),
+        2 => Late::leave(world, dice, here, None),
         _ => {}
+    }
+}
+
+/// Several tasks as one, some of another runtime's.
+async fn together(world: &Shared, dice: &mut Dice, depth: u32, here: usize) {
+    let there = world.any(dice);
+    let child = |dice: &mut Dice| {
+        let goes = world.lets_time_pass(there) && dice.roll(2) == 0;
+        let place = if goes { there } else { here };
+        let program = program(world, dice.another(), depth - 1, place);
+        (goes, program)
+    };
+    let start = |dice: &mut Dice| match child(dice) {
+        (true, program) => world.handle(there).create_task(program),
+        (false, program) => create_task(program),
+    };
+    match dice.roll(4) {
+        0 => {
+            let group = task_group(|group: TaskGroup<()>| async move {
+                for _ in 0..dice.roll(4) {
+                    let (goes, program) = child(dice);
+                    let handle = world.handle(there);
+                    let _current = goes.then(|| handle.enter());
+                    let child = async move { Ok::<_, ()>(program.await) };
+                    drop(group.create_task(child));
+                }
+                if dice.roll(4) == 0 {
+                    group.cancel();
+                }
+                Ok(())
+            });
+            let_go(group.await);
+        }
+        1 => {
+            let tasks = gather([start(dice), start(dice)]).return_errors();
+            let all: Vec<Result<Value, TaskError>> = tasks.await;
+            let_go(all);
+        }
+        2 => {
+            let tasks = [start(dice), start(dice)];
+            let waited = wait(tasks).timeout(dice.short()).await;
+            let_go((waited.done, waited.pending));
+        }
+        _ => {
+            let task = start(dice);
+            let_go(timeout(dice.short(), shield::<Value>(task)).await);
+        }
     }
 }
 
@@ -702,20 +758,23 @@ async fn block_on_program(world: &Shared, mut dice: Dice, depth: u32, here: usiz
         let mut dice = dice.another();
         let world = world.clone();
         let age = world.ages.add();
-        create_local_task(async move {
+        let task = create_local_task(async move {
             for _ in 0..dice.roll(3) {
                 step(&world, &mut dice, 1, (here, age)).await;
             }
             drop(held);
-        })
+            world.ledger.value()
+        });
+        (age, task)
     });
     let value = program(world, dice.another(), depth, here).await;
-    if let Some(local) = local {
-        match dice.roll(3) {
+    if let Some((age, local)) = local {
+        match dice.roll(4) {
             0 => end_with(local.await).await,
             1 => {
                 local.cancel();
             }
+            2 => world.keep(here, age, local),
             _ => {}
         }
     }
