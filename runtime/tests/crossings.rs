@@ -146,11 +146,12 @@ impl Kind {
         let _ = dice.another();
         let intervals = [1, 2, 61, u32::MAX];
         let mut builder = self.flavour.builder();
-        if self.flavour == Flavour::OneThread && dice.roll(3) == 0 {
-            // Threads for closures are refused, every time or now and then.
+        if dice.roll(3) == 0 {
+            // Threads for closures are refused, every time or now and then. Those of the workers are named first.
             let (always, rolls) = (dice.roll(2) == 0, Mutex::new(dice.another()));
+            let (named, workers) = (Count::default(), self.flavour.workers());
             builder = builder.thread_name_fn(move || {
-                if always || rolls.lock().unwrap().roll(2) == 0 {
+                if named.add() > workers && (always || rolls.lock().unwrap().roll(2) == 0) {
                     panic_any(OnPurpose);
                 }
                 "named".to_owned()
