@@ -1,7 +1,7 @@
 //! The end of a `Runner`: what is left cleans up, all at once, and what does not stop is named.
 
 use loxley_runtime::{
-    Builder, Runner, TaskGroup, create_task, gather, sleep, task, task_group, yield_now,
+    Builder, Runner, TaskGroup, create_task, gather, sleep, task, task_group, timeout, yield_now,
 };
 use loxley_sync::prim::atomic::{AtomicUsize, Ordering};
 use loxley_sync::{catch_cancelled, with_cleanup};
@@ -132,5 +132,31 @@ fn a_clean_up_is_not_interrupted_by_who_waits_for_it() {
         let report = runner.close();
         assert!(report.is_clean(), "{report}");
         assert_eq!(counts.clean(), 50);
+    }
+}
+
+#[test]
+fn a_limit_on_the_wait_for_a_leftover_is_kept() {
+    for mut runner in runners() {
+        let counts = Arc::new(Counts::default());
+        let main = counts.clone();
+        let ran = runner.run(async move {
+            let (begins, clean) = (main.clone(), main.clone());
+            let waits = async move {
+                begins.waiting.fetch_add(1, Ordering::Relaxed); // ordering: a count.
+                pending::<()>().await;
+            };
+            let slow = create_task(with_cleanup(waits, |_| sleep(CLEAN_UP * 100)));
+            drop(create_task(with_cleanup(pending::<()>(), |_| async move {
+                assert!(timeout(CLEAN_UP / 4, slow).await.is_err());
+                clean.clean.fetch_add(1, Ordering::Relaxed); // ordering: a count.
+            })));
+            main.wait(1).await;
+            yield_now().await;
+        });
+        ran.expect("it ends");
+        let report = runner.close();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(counts.clean(), 1);
     }
 }

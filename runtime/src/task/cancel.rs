@@ -27,6 +27,8 @@ use loxley_sync::prim::atomic::Ordering;
 use std::panic::Location;
 use std::sync::{Arc, Weak};
 
+/// What every task hears that is left when the main future has ended.
+const AT_THE_END: &str = "the main future has ended";
 /// What a task hears that its runtime ends.
 const SHUT_DOWN: &str = "the runtime shut down";
 
@@ -150,7 +152,8 @@ impl TaskRef {
 
     /// Passes a request that was heard by an awaiter on to this task. False if it had ended already.
     pub(crate) fn forward(&self, error: &CancelledError) -> bool {
-        match self.was_asked_at_the_end() {
+        let is_of_the_end = error.message() == Some(AT_THE_END);
+        match is_of_the_end && self.was_asked_at_the_end() {
             true => !self.is_finished(),
             false => self.ask(error.clone()),
         }
@@ -164,14 +167,14 @@ impl TaskRef {
         }
     }
 
-    /// Asks the task because its runtime ends, and all tasks are asked: a second request, passed on by one of them that waits
-    /// for this one, would interrupt its clean-up.
+    /// Asks the task because its runtime ends, and all tasks are asked: the same request, passed on by one of them that waits
+    /// for this one, would interrupt its clean-up. Others, as that of a limit on the waiting, still do.
     #[track_caller]
     pub(crate) fn cancel_at_the_end(&self) {
         let cold = self.header().cold.made();
         // ordering: relaxed; who passes a request on too early to see it does what it did before.
         cold.asked_at_the_end.store(true, Ordering::Relaxed);
-        self.cancel();
+        self.cancel_with(AT_THE_END);
     }
 
     fn was_asked_at_the_end(&self) -> bool {
