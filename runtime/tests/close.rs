@@ -141,18 +141,18 @@ fn a_limit_on_the_wait_for_a_leftover_is_kept() {
         let counts = Arc::new(Counts::default());
         let main = counts.clone();
         let ran = runner.run(async move {
-            let (begins, clean) = (main.clone(), main.clone());
-            let waits = async move {
+            let (clean, [one, other]) = (main.clone(), [main.clone(), main.clone()]);
+            // A task that has not begun has nothing to clean up.
+            let waits = |begins: Arc<Counts>| async move {
                 begins.waiting.fetch_add(1, Ordering::Relaxed); // ordering: a count.
                 pending::<()>().await;
             };
-            let slow = create_task(with_cleanup(waits, |_| sleep(CLEAN_UP * 100)));
-            drop(create_task(with_cleanup(pending::<()>(), |_| async move {
+            let slow = create_task(with_cleanup(waits(one), |_| sleep(CLEAN_UP * 100)));
+            drop(create_task(with_cleanup(waits(other), |_| async move {
                 assert!(timeout(CLEAN_UP / 4, slow).await.is_err());
                 clean.clean.fetch_add(1, Ordering::Relaxed); // ordering: a count.
             })));
-            main.wait(1).await;
-            yield_now().await;
+            main.wait(2).await;
         });
         ran.expect("it ends");
         let report = runner.close();
