@@ -152,12 +152,14 @@ fn a_reset_ends_a_read_and_a_write_that_wait() {
 fn a_connection_that_the_administrator_ends_is_an_error_on_both_sides() {
     run(|| async {
         let (client, server) = pair().await;
-        let port = client.local_addr().expect("bound").port();
+        // Both ends are named: another program's connection may have a port of that number, too.
+        let ports = [client.local_addr(), client.peer_addr()];
+        let [from, to] = ports.map(|addr| addr.expect("connected").port().to_string());
         let waiting = create_task(async move { server.read(&mut [0; 4]).await });
         yield_now().await;
         let killed = Command::new("ss")
             .args(["--no-header", "--kill", "--tcp"])
-            .args(["src", "127.0.0.1", "sport", "=", &port.to_string()])
+            .args(["src", "127.0.0.1", "sport", "=", &from, "dport", "=", &to])
             .output();
         let killed = killed.is_ok_and(|output| !output.stdout.is_empty());
         if !killed {

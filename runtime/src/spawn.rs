@@ -63,7 +63,7 @@ where
     };
     let (fresh, task) = task::make(future, at);
     if options.is_awaited {
-        task.is_awaited_here();
+        task.mark_awaited_here();
     }
     let fresh = fresh.with_context(options.context);
     if options.is_eager {

@@ -13,27 +13,6 @@ use std::thread;
 use std::time::Duration;
 use support::*;
 
-/// Small, seeded, good enough to choose by.
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-
-    fn another(&mut self) -> Self {
-        Self(
-            self.roll(u64::MAX >> 11)
-                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-                | 1,
-        )
-    }
-}
-
 #[derive(Clone, Default)]
 struct Ledger {
     made: Count,

@@ -26,35 +26,6 @@ use support::*;
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// Small, seeded, good enough to choose by.
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-
-    fn index(&mut self, sides: usize) -> usize {
-        usize::try_from(self.roll(sides as u64)).unwrap()
-    }
-
-    fn another(&mut self) -> Self {
-        Self(
-            self.roll(u64::MAX >> 11)
-                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-                | 1,
-        )
-    }
-
-    fn short(&mut self) -> Duration {
-        Duration::from_micros(self.roll(1_500))
-    }
-}
-
 /// What was made and what became of it.
 #[derive(Clone, Default)]
 struct Ledger {

@@ -91,10 +91,7 @@ fn a_thread_local_of_a_worker_may_still_use_the_runtime_when_it_goes() {
     thread_local! {
         static LATE: Late = const { Late };
     }
-    if !is_child(NAME) {
-        let output = in_child(NAME, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+    if !is_alone(NAME, &[]) {
         return;
     }
     for flavour in ALL {
@@ -142,10 +139,7 @@ fn use_and_leave_in_a_thread_local(flavour: Flavour, in_runner: bool, drops: &Co
 #[test]
 fn a_runtime_in_a_thread_local_ends_with_its_thread_and_drops_its_tasks() {
     const NAME: &str = "a_runtime_in_a_thread_local_ends_with_its_thread_and_drops_its_tasks";
-    if !is_child(NAME) {
-        let output = in_child(NAME, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+    if !is_alone(NAME, &[]) {
         return;
     }
     for (flavour, in_runner) in BOTH.into_iter().flat_map(|it| [(it, false), (it, true)]) {
@@ -174,10 +168,7 @@ fn a_thread_local_that_goes_may_block_on_a_runtime() {
     thread_local! {
         static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
     }
-    if !is_child(NAME) {
-        let output = in_child(NAME, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+    if !is_alone(NAME, &[]) {
         return;
     }
     for flavour in BOTH {
@@ -218,10 +209,7 @@ fn a_pool_thread_whose_thread_local_has_the_last_runtime_waits_for_no_thread() {
     thread_local! {
         static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
     }
-    if !is_child(NAME) {
-        let output = in_child(NAME, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+    if !is_alone(NAME, &[]) {
         return;
     }
     for flavour in BOTH {
@@ -261,11 +249,8 @@ fn a_pool_thread_whose_thread_local_has_the_last_runtime_waits_for_no_thread() {
 #[test]
 fn without_a_thread_for_it_a_runtime_dropped_in_a_task_drops_its_tasks_there() {
     const NAME: &str = "without_a_thread_for_it_a_runtime_dropped_in_a_task_drops_its_tasks_there";
-    if !is_child(NAME) {
-        // A thread whose stack is as large as that is refused.
-        let output = in_child(NAME, &[("RUST_MIN_STACK", "35184372088832")]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+    // A thread whose stack is as large as that is refused.
+    if !is_alone(NAME, &[("RUST_MIN_STACK", "35184372088832")]) {
         return;
     }
     assert!(thread::Builder::new().spawn(|| ()).is_err());

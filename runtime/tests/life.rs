@@ -95,11 +95,9 @@ fn a_runtime_dropped_inside_another_does_not_block_the_poll() {
 #[test]
 fn blocking_calls_inside_a_task_panic_at_the_callers_line_and_say_what_to_do() {
     const NAME: &str = "blocking_calls_inside_a_task_panic_at_the_callers_line_and_say_what_to_do";
-    if !is_child(NAME) {
-        // The panic hook belongs to the whole process.
-        let output = in_child(NAME, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        return assert!(output.status.success(), "{said}");
+    // The panic hook belongs to the whole process.
+    if !is_alone(NAME, &[]) {
+        return;
     }
     let site = Arc::new(Mutex::new(None));
     let seen = site.clone();
@@ -368,11 +366,9 @@ fn tasks_that_hold_each_other_are_dropped_at_shutdown() {
 #[test]
 fn three_hundred_runtimes_in_turn_leave_no_thread_and_no_descriptor() {
     const NAME: &str = "three_hundred_runtimes_in_turn_leave_no_thread_and_no_descriptor";
-    if !is_child(NAME) {
-        // Other tests of this file would change the counts.
-        let output = in_child(NAME, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        return assert!(output.status.success(), "{said}");
+    // Other tests of this file would change the counts.
+    if !is_alone(NAME, &[]) {
+        return;
     }
     bounded(|_| {
         let drops = Count::default();
@@ -717,11 +713,9 @@ fn a_finished_main_leaves_the_others_running_until_the_runtime_goes() {
 #[test]
 fn when_descriptors_run_out_build_fails_and_gives_back_what_it_had() {
     const NAME: &str = "when_descriptors_run_out_build_fails_and_gives_back_what_it_had";
-    if !is_child(NAME) {
-        // The limit belongs to the whole process.
-        let output = in_child(NAME, &[]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        return assert!(output.status.success(), "{said}");
+    // The limit belongs to the whole process.
+    if !is_alone(NAME, &[]) {
+        return;
     }
     let open = || std::fs::File::open("/dev/null");
     bounded(move |_| {

@@ -250,6 +250,36 @@ pub fn assert_workers_alive(runtime: &Runtime, workers: usize) {
     });
 }
 
+/// Small, seeded, good enough to choose by: G. Marsaglia's xorshift, whose seed must not be 0.
+#[derive(Clone)]
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+
+    pub fn index(&mut self, sides: usize) -> usize {
+        usize::try_from(self.roll(sides as u64)).unwrap()
+    }
+
+    pub fn another(&mut self) -> Self {
+        Self(
+            self.roll(u64::MAX >> 11)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                | 1,
+        )
+    }
+
+    /// A millisecond or so.
+    pub fn short(&mut self) -> Duration {
+        Duration::from_micros(self.roll(1_500))
+    }
+}
+
 /// The variable that tells a child process which case it is.
 const CHILD: &str = "LOXLEY_TEST_CHILD";
 
@@ -265,6 +295,19 @@ pub fn in_child(test: &str, variables: &[(&str, &str)]) -> Output {
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(CHILD, test).envs(variables.iter().copied());
     command.output().expect("a child process")
+}
+
+/// Whether this process is the child of that test, which goes on then. In its parent the child was run, and it succeeded.
+#[track_caller]
+#[must_use = "the parent has nothing left to do"]
+pub fn is_alone(test: &str, variables: &[(&str, &str)]) -> bool {
+    let is_child = is_child(test);
+    if !is_child {
+        let output = in_child(test, variables);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    is_child
 }
 
 /// Threads of this process.

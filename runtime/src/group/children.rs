@@ -142,7 +142,7 @@ impl<E: Send + 'static> Children<E> {
     pub fn adopt(&self, child: TaskRef) {
         let mut gone = Vec::new();
         if let Some(parent) = self.parent_id.get() {
-            child.is_child_of(*parent);
+            child.mark_child_of(*parent);
         }
         let refused = {
             let mut book = self.book.lock();

@@ -271,8 +271,8 @@ impl TaskRef {
         self.header().awaiter()
     }
 
-    /// A task group awaits this task, in the task of this number.
-    pub(crate) fn is_child_of(&self, parent: TaskId) {
+    /// From now on a task group awaits this task, in the task of this number.
+    pub(crate) fn mark_child_of(&self, parent: TaskId) {
         self.header().set_awaiter(Some(parent), Through::Group);
     }
 
@@ -577,14 +577,14 @@ impl<T> Task<T> {
         if complete {
             return Poll::Ready(());
         }
-        self.is_awaited_here();
+        self.mark_awaited_here();
         ambient::wait_reason(WaitKind::Task, Some(self.header().spawned_at));
         Poll::Pending
     }
 
-    /// The task that is being polled on this thread awaits this one, for people to see.
+    /// From now on the task that is being polled on this thread awaits this one, for people to see.
     #[inline]
-    pub(crate) fn is_awaited_here(&self) {
+    pub(crate) fn mark_awaited_here(&self) {
         self.header()
             .set_awaiter(run::current_id(), Through::Handle);
     }
